@@ -1,1 +1,3 @@
-fn main(){}
+//! The lanspread command.
+
+fn main() {}

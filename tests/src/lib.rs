@@ -1,1 +1,1 @@
-
+//! Virtual network and helpers for tests across the crates.

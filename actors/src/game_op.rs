@@ -1,0 +1,1 @@
+//! The `GameOp` actor: one running operation of one game.

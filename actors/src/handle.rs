@@ -1,0 +1,1 @@
+//! `NodeHandle`: the one door to a node for user interfaces, in this process or over the control socket.

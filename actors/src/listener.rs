@@ -1,0 +1,1 @@
+//! The `Listener` actor: the accept loop on the endpoint. Hands every authenticated connection to `Peers`.

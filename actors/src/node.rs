@@ -1,0 +1,1 @@
+//! The `Node` actor: start order, restart budgets, shutdown order.
