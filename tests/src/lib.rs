@@ -1,1 +1,6 @@
-//! Virtual network and helpers for tests across the crates.
+//! What tests across the crates share: a virtual network, real processes, hosts in namespaces, games.
+
+pub mod archives;
+pub mod games;
+pub mod lab;
+pub mod process;
