@@ -7,7 +7,7 @@ pub mod command;
 pub mod event;
 pub mod snapshot;
 
-pub use command::{Command, ErrorCode, OperationKind, Reply, Refused};
+pub use command::{Command, ErrorCode, OperationKind, Refused, Reply};
 pub use event::Event;
 pub use snapshot::{
     ActorHealth, Availability, GameView, NodeInfo, OperationView, PeerView, Phase, Snapshot, Status,

@@ -2,11 +2,7 @@
 //!
 //! [`RestartBudget`] decides (pure); [`Child`] keeps what a supervisor must remember of one child.
 
-use std::{
-    collections::VecDeque,
-    future::Future,
-    time::Duration,
-};
+use std::{collections::VecDeque, future::Future, time::Duration};
 
 use ractor::{
     ActorCell, ActorId, ActorRef, Message, SpawnErr, SupervisionEvent, concurrency::JoinHandle,

@@ -85,7 +85,8 @@ impl Lab {
         ip(&["netns", "add", name])?;
         self.hosts.push(host.clone());
         ip(&[
-            "-n", switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name,
+            "-n", switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns",
+            name,
         ])?;
         ip(&["-n", switch, "link", "set", port, "master", "br0", "up"])?;
         ip(&["-n", name, "link", "set", "lo", "up"])?;

@@ -140,7 +140,8 @@ impl NodeProcess {
 
     /// From now on, waits look only at what comes later.
     pub fn mark(&mut self) {
-        self.mark = self.lock().0.len();
+        let seen = self.lock().0.len();
+        self.mark = seen;
     }
 
     /// The first event of this name since the mark that fits.
@@ -160,7 +161,8 @@ impl NodeProcess {
         let ends = ["-finished", "-failed", "-cancelled", "-peers-gone"];
         let event = self.wait(self.mark, deadline, &format!("{wanted} of {game}"), |record| {
             let name = record["event"].as_str().unwrap_or_default();
-            record["game"] == game && (name == wanted || name.ends_with("-failed"))
+            record["game"] == game
+                && (name == wanted || name.ends_with("-failed"))
                 && ends.iter().any(|end| name.ends_with(end))
         })?;
         if event["event"] != wanted {

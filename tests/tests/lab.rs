@@ -66,7 +66,10 @@ impl Party {
             {
                 return Ok(());
             }
-            ensure!(begun.elapsed()? < Duration::from_secs(60), "{count} sources of {game} {version}: {seen:?}");
+            ensure!(
+                begun.elapsed()? < Duration::from_secs(60),
+                "{count} sources of {game} {version}: {seen:?}"
+            );
             // The event that will change it, or a second look.
             node.mark();
             node.wait_event("remote-library-changed", Duration::from_secs(2), |_| true).ok();
@@ -146,7 +149,8 @@ fn uninstall_and_remove(party: &mut Party, id: &str) -> Result<()> {
 #[test]
 fn an_eti_archive_is_unpacked_at_the_other_end() -> Result<()> {
     let Some(mut party) = Party::new(2)? else { return Ok(()) };
-    let content = real_game("teeworlds-data", "usr/share/games/teeworlds/data", party.folder.path());
+    let content =
+        real_game("teeworlds-data", "usr/share/games/teeworlds/data", party.folder.path());
     let Some(content) = content else { return Ok(()) };
     let plain = make_root(&content, party.folder.path(), "plain", "20240101")?;
     std::fs::remove_file(plain.join("version.ini"))?;

@@ -228,7 +228,8 @@ fn nothing_is_left_over() {
 fn every_crate_obeys_the_shared_lints_and_supervision_can_unwind() {
     let root = root();
     for member in ["wire", "fs-txn", "actors", "cli", "gui-egui", "tests"] {
-        let manifest = fs::read_to_string(root.join(member).join("Cargo.toml")).expect("a manifest");
+        let manifest =
+            fs::read_to_string(root.join(member).join("Cargo.toml")).expect("a manifest");
         assert!(manifest.contains("[lints]\nworkspace = true"), "{member} takes the shared lints");
     }
     let workspace = fs::read_to_string(root.join("Cargo.toml")).expect("a manifest");

@@ -114,9 +114,7 @@ impl Catalog {
         let catalog: Catalog =
             toml::from_str(text).map_err(|error| BadCatalog::from_toml(text, &error))?;
         if catalog.games.len() > CATALOG_GAMES_MAX {
-            return Err(BadCatalog::Games {
-                count: catalog.games.len(),
-            });
+            return Err(BadCatalog::Games { count: catalog.games.len() });
         }
         for (id, game) in &catalog.games {
             game.check(id)?;
@@ -126,10 +124,7 @@ impl Catalog {
 
     /// The catalog as the text of a file.
     pub fn to_toml(&self) -> String {
-        let games = self
-            .games
-            .iter()
-            .map(|(id, game)| (id.to_string(), game.to_table()));
+        let games = self.games.iter().map(|(id, game)| (id.to_string(), game.to_table()));
         let games: toml::Table = games.collect();
         toml::Table::from_iter([("games".to_owned(), toml::Value::Table(games))]).to_string()
     }
@@ -150,11 +145,7 @@ impl CatalogGame {
     }
 
     fn check(&self, id: &GameId) -> Result<(), BadCatalog> {
-        let bad = |field, message| BadCatalog::Field {
-            game: id.clone(),
-            field,
-            message,
-        };
+        let bad = |field, message| BadCatalog::Field { game: id.clone(), field, message };
         for (field, value) in [("genre", &self.genre), ("players", &self.players)] {
             if let Some(text) = value {
                 check_text(field, text, CATALOG_FIELD_CHARS_MAX)
@@ -190,36 +181,21 @@ impl CatalogGame {
 impl BadCatalog {
     fn from_toml(text: &str, error: &toml::de::Error) -> BadCatalog {
         let line = match error.span() {
-            Some(span) => {
-                1 + text
-                    .bytes()
-                    .take(span.start)
-                    .filter(|b| *b == b'\n')
-                    .count()
-            }
+            Some(span) => 1 + text.bytes().take(span.start).filter(|b| *b == b'\n').count(),
             None => 0,
         };
         // The message can quote the file, which may come from anybody.
-        let message = error
-            .message()
-            .chars()
-            .map(|c| if is_unprintable(c) { '\u{fffd}' } else { c });
-        BadCatalog::Line {
-            line,
-            message: message.collect(),
-        }
+        let message =
+            error.message().chars().map(|c| if is_unprintable(c) { '\u{fffd}' } else { c });
+        BadCatalog::Line { line, message: message.collect() }
     }
 }
 
 fn check_description(text: &str) -> Result<(), String> {
     if text.chars().nth(CATALOG_DESCRIPTION_CHARS_MAX).is_some() {
-        return Err(format!(
-            "more than {CATALOG_DESCRIPTION_CHARS_MAX} characters"
-        ));
+        return Err(format!("more than {CATALOG_DESCRIPTION_CHARS_MAX} characters"));
     }
-    let bad = text
-        .chars()
-        .find(|c| is_unprintable(*c) && !matches!(c, '\n' | '\t'));
+    let bad = text.chars().find(|c| is_unprintable(*c) && !matches!(c, '\n' | '\t'));
     match bad {
         Some(character) => Err(format!("the character {character:?}")),
         None => Ok(()),

@@ -78,12 +78,7 @@ impl ChunkerId {
     }
 
     const fn with_mean(avg: u32) -> ChunkerId {
-        ChunkerId {
-            algorithm: ChunkAlgorithm::FastCdc2020,
-            min: avg / 4,
-            avg,
-            max: avg * 4,
-        }
+        ChunkerId { algorithm: ChunkAlgorithm::FastCdc2020, min: avg / 4, avg, max: avg * 4 }
     }
 }
 

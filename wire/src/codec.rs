@@ -106,10 +106,7 @@ impl CodecError {
 
 /// A message as it is written to a stream: the length, then the body.
 pub fn encode_frame<T: Frame>(message: &T) -> Result<Vec<u8>, CodecError> {
-    message.check().map_err(|reason| CodecError::Rule {
-        frame: T::NAME,
-        reason,
-    })?;
+    message.check().map_err(|reason| CodecError::Rule { frame: T::NAME, reason })?;
     let body = encode_value(message);
     check_length(body.len())?;
     let mut frame = Vec::with_capacity(PREFIX_BYTES + body.len());
@@ -123,21 +120,12 @@ pub fn decode_frame<T: Frame>(body: &[u8]) -> Result<T, CodecError> {
     check_length(body.len())?;
     T::check_version(body)?;
     let config = config_for::<{ CLAIM_FACTOR * FRAME_BYTES_MAX }>();
-    let (message, used): (T, usize) =
-        bincode::serde::decode_from_slice(body, config).map_err(|error| CodecError::Malformed {
-            frame: T::NAME,
-            detail: detail_of(error),
-        })?;
+    let (message, used): (T, usize) = bincode::serde::decode_from_slice(body, config)
+        .map_err(|error| CodecError::Malformed { frame: T::NAME, detail: detail_of(error) })?;
     if used < body.len() {
-        return Err(CodecError::Trailing {
-            frame: T::NAME,
-            bytes: body.len() - used,
-        });
+        return Err(CodecError::Trailing { frame: T::NAME, bytes: body.len() - used });
     }
-    message.check().map_err(|reason| CodecError::Rule {
-        frame: T::NAME,
-        reason,
-    })?;
+    message.check().map_err(|reason| CodecError::Rule { frame: T::NAME, reason })?;
     if encode_value(&message) != body {
         return Err(CodecError::NotCanonical { frame: T::NAME });
     }
@@ -149,19 +137,12 @@ pub(crate) fn check_protocol_version(theirs: u16) -> Result<(), CodecError> {
     if theirs == PROTOCOL_VERSION {
         Ok(())
     } else {
-        Err(CodecError::Version {
-            theirs,
-            ours: PROTOCOL_VERSION,
-        })
+        Err(CodecError::Version { theirs, ours: PROTOCOL_VERSION })
     }
 }
 
 fn check_length(bytes: usize) -> Result<(), CodecError> {
-    if (1..=FRAME_BYTES_MAX).contains(&bytes) {
-        Ok(())
-    } else {
-        Err(CodecError::Length { bytes })
-    }
+    if (1..=FRAME_BYTES_MAX).contains(&bytes) { Ok(()) } else { Err(CodecError::Length { bytes }) }
 }
 
 /// Cuts a stream of bytes into the bodies of frames, without any I/O of its own. After an error
@@ -192,10 +173,7 @@ impl FrameReader {
     }
 
     /// The body of the next complete frame, or nothing until more is pushed.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "nothing today is not the end for ever"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "nothing today is not the end for ever")]
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, CodecError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -228,9 +206,7 @@ impl FrameReader {
             return Ok(());
         }
         let needed = PREFIX_BYTES + self.next_length().unwrap_or(0);
-        Err(CodecError::Truncated {
-            missing: needed.saturating_sub(present).max(1),
-        })
+        Err(CodecError::Truncated { missing: needed.saturating_sub(present).max(1) })
     }
 
     /// How many bytes wait for the rest of their frame.
@@ -239,10 +215,7 @@ impl FrameReader {
     }
 
     fn next_length(&self) -> Option<usize> {
-        let prefix = self
-            .buffer
-            .get(self.start..)?
-            .first_chunk::<PREFIX_BYTES>()?;
+        let prefix = self.buffer.get(self.start..)?.first_chunk::<PREFIX_BYTES>()?;
         usize::try_from(u32::from_le_bytes(*prefix)).ok()
     }
 }

@@ -16,6 +16,7 @@
 //! | `close` | why a connection ends |
 //! | [`catalog`] | the file that lists the games of a party |
 
+#![warn(missing_docs)]
 #![cfg_attr(
     not(test),
     deny(
@@ -26,13 +27,7 @@
         clippy::unimplemented
     )
 )]
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        reason = "a test may stop at what it did not expect"
-    )
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect"))]
 
 pub mod catalog;
 mod chunk_map;

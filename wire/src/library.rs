@@ -45,12 +45,7 @@ pub fn snapshot_pages(state: LibraryState, games: &[GameSummary]) -> Vec<Snapsho
 
 fn push_page(pages: &mut Vec<SnapshotPage>, state: LibraryState, games: Vec<GameSummary>) {
     let page = u32::try_from(pages.len()).unwrap_or(u32::MAX);
-    pages.push(SnapshotPage {
-        state,
-        page,
-        last: false,
-        games,
-    });
+    pages.push(SnapshotPage { state, page, last: false, games });
 }
 
 /// Separates this use of the hash from all others.

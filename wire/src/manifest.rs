@@ -64,24 +64,12 @@ impl Manifest {
         let mut entries = Vec::with_capacity(files.len());
         for (path, file_chunks) in files {
             let size = file_chunks.iter().map(|chunk| u64::from(chunk.len)).sum();
-            let chunk_count =
-                u32::try_from(file_chunks.len()).map_err(|_| BadManifest::Chunks {
-                    count: file_chunks.len(),
-                })?;
-            entries.push(FileEntry {
-                path,
-                size,
-                chunk_count,
-            });
+            let chunk_count = u32::try_from(file_chunks.len())
+                .map_err(|_| BadManifest::Chunks { count: file_chunks.len() })?;
+            entries.push(FileEntry { path, size, chunk_count });
             chunks.extend(file_chunks);
         }
-        let manifest = Manifest {
-            chunker,
-            sentinel,
-            files: entries,
-            empty_dirs,
-            chunks,
-        };
+        let manifest = Manifest { chunker, sentinel, files: entries, empty_dirs, chunks };
         manifest.validate()?;
         Ok(manifest)
     }
@@ -108,9 +96,7 @@ impl Manifest {
         let (raw, used): (RawManifest<'_>, usize) =
             decode_manifest(bytes).map_err(BadManifest::Malformed)?;
         if used < bytes.len() {
-            return Err(BadManifest::Trailing {
-                bytes: bytes.len() - used,
-            });
+            return Err(BadManifest::Trailing { bytes: bytes.len() - used });
         }
         let manifest = Manifest::try_from(raw)?;
         manifest.validate()?;
@@ -150,9 +136,7 @@ impl Manifest {
 
     /// The size of all files together.
     pub fn bytes_total(&self) -> u64 {
-        self.files
-            .iter()
-            .fold(0, |sum, file| sum.saturating_add(file.size))
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.size))
     }
 
     /// How many chunks there are.
@@ -219,51 +203,27 @@ impl Serialize for Bytes<'_> {
 
 impl From<ChunkerId> for RawChunker {
     fn from(chunker: ChunkerId) -> RawChunker {
-        let ChunkerId {
-            algorithm,
-            min,
-            avg,
-            max,
-        } = chunker;
+        let ChunkerId { algorithm, min, avg, max } = chunker;
         let algorithm = match algorithm {
             ChunkAlgorithm::FastCdc2020 => RawAlgorithm::FastCdc2020,
         };
-        RawChunker {
-            algorithm,
-            min,
-            avg,
-            max,
-        }
+        RawChunker { algorithm, min, avg, max }
     }
 }
 
 impl From<RawChunker> for ChunkerId {
     fn from(raw: RawChunker) -> ChunkerId {
-        let RawChunker {
-            algorithm,
-            min,
-            avg,
-            max,
-        } = raw;
+        let RawChunker { algorithm, min, avg, max } = raw;
         let algorithm = match algorithm {
             RawAlgorithm::FastCdc2020 => ChunkAlgorithm::FastCdc2020,
         };
-        ChunkerId {
-            algorithm,
-            min,
-            avg,
-            max,
-        }
+        ChunkerId { algorithm, min, avg, max }
     }
 }
 
 impl<'a> From<&'a FileEntry> for RawFile<'a> {
     fn from(file: &'a FileEntry) -> RawFile<'a> {
-        RawFile {
-            path: file.path.as_str(),
-            size: file.size,
-            chunk_count: file.chunk_count,
-        }
+        RawFile { path: file.path.as_str(), size: file.size, chunk_count: file.chunk_count }
     }
 }
 
@@ -282,17 +242,10 @@ impl TryFrom<RawManifest<'_>> for Manifest {
             });
         }
         let chunks = raw.lens.iter().zip(hashes);
-        let chunks = chunks.map(|(len, hash)| ChunkEntry {
-            hash: ChunkHash(*hash),
-            len: *len,
-        });
+        let chunks = chunks.map(|(len, hash)| ChunkEntry { hash: ChunkHash(*hash), len: *len });
         let files = raw.files.iter().map(|file| {
             let path = RelPath::parse(file.path)?;
-            Ok(FileEntry {
-                path,
-                size: file.size,
-                chunk_count: file.chunk_count,
-            })
+            Ok(FileEntry { path, size: file.size, chunk_count: file.chunk_count })
         });
         let empty_dirs = raw.empty_dirs.iter().map(|path| Ok(RelPath::parse(path)?));
         Ok(Manifest {

@@ -19,10 +19,7 @@ use crate::{
 
 /// Why a manifest is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[allow(
-    missing_docs,
-    reason = "the error texts are the documentation of the variants"
-)]
+#[allow(missing_docs, reason = "the error texts are the documentation of the variants")]
 pub enum BadManifest {
     #[error("a manifest of {bytes} bytes, allowed are {MANIFEST_BYTES_MAX}")]
     Bytes { bytes: usize },
@@ -59,11 +56,7 @@ pub enum BadManifest {
     #[error("the manifest lists {0} as an empty directory, and something inside it")]
     NotEmpty(String),
     #[error("{path} has {size} bytes, its chunks have {chunk_bytes}")]
-    Size {
-        path: RelPath,
-        size: u64,
-        chunk_bytes: u64,
-    },
+    Size { path: RelPath, size: u64, chunk_bytes: u64 },
     #[error("{path} has a chunk of {len} bytes, allowed are 1 to {CHUNK_BYTES_MAX}")]
     ChunkBytes { path: RelPath, len: u32 },
     #[error("the files have {of_files} chunks, the manifest has {listed}")]
@@ -89,9 +82,7 @@ fn check_counts(manifest: &Manifest) -> Result<(), BadManifest> {
         return Err(BadManifest::Entries { count: entries });
     }
     if manifest.chunks.len() > MANIFEST_CHUNKS_MAX {
-        return Err(BadManifest::Chunks {
-            count: manifest.chunks.len(),
-        });
+        return Err(BadManifest::Chunks { count: manifest.chunks.len() });
     }
     let bytes = encoded_bytes_bound(manifest);
     if bytes > MANIFEST_BYTES_MAX && manifest.encode().len() > MANIFEST_BYTES_MAX {
@@ -102,14 +93,8 @@ fn check_counts(manifest: &Manifest) -> Result<(), BadManifest> {
 
 /// At least as much as the canonical bytes take, without making them.
 fn encoded_bytes_bound(manifest: &Manifest) -> usize {
-    let files = manifest
-        .files
-        .iter()
-        .map(|file| file.path.as_str().len() + ENTRY_NUMBERS_BYTES);
-    let dirs = manifest
-        .empty_dirs
-        .iter()
-        .map(|path| path.as_str().len() + ENTRY_NUMBERS_BYTES);
+    let files = manifest.files.iter().map(|file| file.path.as_str().len() + ENTRY_NUMBERS_BYTES);
+    let dirs = manifest.empty_dirs.iter().map(|path| path.as_str().len() + ENTRY_NUMBERS_BYTES);
     let names: usize = files.chain(dirs).sum();
     HEAD_BYTES + manifest.sentinel.len() + names + manifest.chunks.len() * CHUNK_ENTRY_BYTES
 }
@@ -118,10 +103,7 @@ fn check_entries(manifest: &Manifest) -> Result<(), BadManifest> {
     check_order(manifest.files.iter().map(|file| &file.path))?;
     check_order(manifest.empty_dirs.iter())?;
     let files = manifest.files.iter().map(|file| &file.path);
-    match files
-        .chain(&manifest.empty_dirs)
-        .find(|path| is_reserved_payload(path))
-    {
+    match files.chain(&manifest.empty_dirs).find(|path| is_reserved_payload(path)) {
         Some(reserved) => Err(BadManifest::Reserved(reserved.clone())),
         None => Ok(()),
     }
@@ -198,11 +180,7 @@ fn check_tree(manifest: &Manifest) -> Result<(), BadManifest> {
 /// Every chunk belongs to one file, and a file's chunks have its size. No sum can overflow: a
 /// length has 32 bits, and the number of chunks is limited.
 fn check_sizes(manifest: &Manifest) -> Result<(), BadManifest> {
-    let of_files: u64 = manifest
-        .files
-        .iter()
-        .map(|file| u64::from(file.chunk_count))
-        .sum();
+    let of_files: u64 = manifest.files.iter().map(|file| u64::from(file.chunk_count)).sum();
     let listed = manifest.chunks.len();
     if of_files != listed as u64 {
         return Err(BadManifest::ChunkSum { of_files, listed });
@@ -213,20 +191,13 @@ fn check_sizes(manifest: &Manifest) -> Result<(), BadManifest> {
         for chunk in chunks.by_ref().take(file.chunk_count as usize) {
             if !(1..=CHUNK_BYTES_MAX).contains(&chunk.len) {
                 let path = file.path.clone();
-                return Err(BadManifest::ChunkBytes {
-                    path,
-                    len: chunk.len,
-                });
+                return Err(BadManifest::ChunkBytes { path, len: chunk.len });
             }
             chunk_bytes += u64::from(chunk.len);
         }
         if chunk_bytes != file.size {
             let path = file.path.clone();
-            return Err(BadManifest::Size {
-                path,
-                size: file.size,
-                chunk_bytes,
-            });
+            return Err(BadManifest::Size { path, size: file.size, chunk_bytes });
         }
     }
     Ok(())

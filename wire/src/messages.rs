@@ -271,17 +271,10 @@ refusals! {
 
 /// The rules of messages that the types of their fields do not express.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[allow(
-    missing_docs,
-    reason = "the error texts are the documentation of the variants"
-)]
+#[allow(missing_docs, reason = "the error texts are the documentation of the variants")]
 pub enum BadMessage {
     #[error("{count} {what}, allowed are {max}")]
-    Count {
-        what: &'static str,
-        count: usize,
-        max: usize,
-    },
+    Count { what: &'static str, count: usize, max: usize },
     #[error("games out of order or twice at {0}")]
     GameOrder(GameId),
     #[error("a change from revision {from} to {to}")]
@@ -349,19 +342,9 @@ impl Frame for Response {
 }
 
 fn check_delta(delta: &LibraryDelta) -> Result<(), BadMessage> {
-    let LibraryDelta {
-        from,
-        to,
-        added,
-        updated,
-        removed,
-        ..
-    } = delta;
+    let LibraryDelta { from, to, added, updated, removed, .. } = delta;
     if to <= from {
-        return Err(BadMessage::Revision {
-            from: *from,
-            to: *to,
-        });
+        return Err(BadMessage::Revision { from: *from, to: *to });
     }
     let items = added.len() + updated.len() + removed.len();
     check_count("changes", items, CONTROL_ITEMS_MAX)?;
@@ -378,14 +361,8 @@ fn check_delta(delta: &LibraryDelta) -> Result<(), BadMessage> {
 
 fn check_games(games: &[GameSummary]) -> Result<(), BadMessage> {
     check_count("games", games.len(), CONTROL_ITEMS_MAX)?;
-    if let Some(huge) = games
-        .iter()
-        .find(|summary| summary.bytes_total > GAME_BYTES_MAX)
-    {
-        return Err(BadMessage::GameBytes {
-            game: huge.game.clone(),
-            bytes: huge.bytes_total,
-        });
+    if let Some(huge) = games.iter().find(|summary| summary.bytes_total > GAME_BYTES_MAX) {
+        return Err(BadMessage::GameBytes { game: huge.game.clone(), bytes: huge.bytes_total });
     }
     check_order(games.iter().map(|summary| &summary.game))
 }
@@ -410,10 +387,7 @@ fn check_runs(runs: &[ChunkRun]) -> Result<(), BadMessage> {
     let mut chunks: u64 = 0;
     for run in runs {
         if !run.is_valid() {
-            return Err(BadMessage::Run {
-                first: run.first,
-                count: run.count,
-            });
+            return Err(BadMessage::Run { first: run.first, count: run.count });
         }
         if run.first < end {
             return Err(BadMessage::RunOrder(run.first));
@@ -426,11 +400,7 @@ fn check_runs(runs: &[ChunkRun]) -> Result<(), BadMessage> {
 }
 
 fn check_count(what: &'static str, count: usize, max: usize) -> Result<(), BadMessage> {
-    if count > max {
-        Err(BadMessage::Count { what, count, max })
-    } else {
-        Ok(())
-    }
+    if count > max { Err(BadMessage::Count { what, count, max }) } else { Ok(()) }
 }
 
 /// A number that keeps its place and width whatever becomes of the codec.

@@ -11,10 +11,7 @@ use crate::limits::{
 
 /// What is wrong with a name. The name inside is escaped by [`printable`] and safe to show.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[allow(
-    missing_docs,
-    reason = "the error texts are the documentation of the variants"
-)]
+#[allow(missing_docs, reason = "the error texts are the documentation of the variants")]
 pub enum BadName {
     #[error("an empty name")]
     Empty,
@@ -59,10 +56,7 @@ pub fn check_component(name: &str) -> Result<(), BadName> {
         return Err(BadName::Dots(name.into()));
     }
     if let Some(character) = name.chars().find(|c| FORBIDDEN.contains(c)) {
-        return Err(BadName::Character {
-            name: printable(name),
-            character,
-        });
+        return Err(BadName::Character { name: printable(name), character });
     }
     if name.chars().any(is_refused_control) {
         return Err(BadName::Control(printable(name)));
@@ -89,12 +83,7 @@ pub fn fold_key(path: &str) -> String {
     let folded: String = if path.is_ascii() {
         path.to_ascii_lowercase()
     } else {
-        path.chars()
-            .filter(|c| !is_ignored_by_hfs(*c))
-            .nfd()
-            .default_case_fold()
-            .nfc()
-            .collect()
+        path.chars().filter(|c| !is_ignored_by_hfs(*c)).nfd().default_case_fold().nfc().collect()
     };
     let mut key = String::with_capacity(folded.len());
     for (index, component) in folded.split('/').enumerate() {
@@ -159,9 +148,7 @@ fn is_device(name: &str) -> bool {
     if DEVICES.contains(&base.as_str()) {
         return true;
     }
-    let port = base
-        .strip_prefix("com")
-        .or_else(|| base.strip_prefix("lpt"));
+    let port = base.strip_prefix("com").or_else(|| base.strip_prefix("lpt"));
     let mut rest = port.unwrap_or_default().chars();
     let numbered = matches!(rest.next(), Some('0'..='9' | '¹' | '²' | '³'));
     numbered && rest.next().is_none()

@@ -54,23 +54,13 @@ pub(crate) fn check_text(kind: &'static str, text: &str, max: usize) -> Result<(
         return Err(BadText::Empty { kind });
     }
     if text.chars().nth(max).is_some() {
-        return Err(BadText::Long {
-            kind,
-            max,
-            text: printable(text),
-        });
+        return Err(BadText::Long { kind, max, text: printable(text) });
     }
     if text.trim() != text {
-        return Err(BadText::Padded {
-            kind,
-            text: printable(text),
-        });
+        return Err(BadText::Padded { kind, text: printable(text) });
     }
     if text.chars().any(is_unprintable) {
-        return Err(BadText::Unprintable {
-            kind,
-            text: printable(text),
-        });
+        return Err(BadText::Unprintable { kind, text: printable(text) });
     }
     Ok(())
 }

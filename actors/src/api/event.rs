@@ -25,13 +25,33 @@ pub enum Event {
         protocol: u16,
     },
     /// After every rescan, also when peers are told nothing.
-    LocalLibraryChanged { games: Vec<GameView> },
-    PeerDiscovered { peer_id: PeerId, name: String, addresses: Vec<SocketAddr> },
-    PeerConnected { peer_id: PeerId, name: String, addresses: Vec<SocketAddr> },
-    PeerLost { peer_id: PeerId, name: String, addresses: Vec<SocketAddr>, reason: String },
-    RemoteLibraryChanged { peer_id: PeerId, games: Vec<GameId> },
+    LocalLibraryChanged {
+        games: Vec<GameView>,
+    },
+    PeerDiscovered {
+        peer_id: PeerId,
+        name: String,
+        addresses: Vec<SocketAddr>,
+    },
+    PeerConnected {
+        peer_id: PeerId,
+        name: String,
+        addresses: Vec<SocketAddr>,
+    },
+    PeerLost {
+        peer_id: PeerId,
+        name: String,
+        addresses: Vec<SocketAddr>,
+        reason: String,
+    },
+    RemoteLibraryChanged {
+        peer_id: PeerId,
+        games: Vec<GameId>,
+    },
     /// Always the whole table.
-    ActiveOperationsChanged { operations: Vec<OperationView> },
+    ActiveOperationsChanged {
+        operations: Vec<OperationView>,
+    },
     DownloadBegin {
         game: GameId,
         version: VersionStamp,
@@ -57,29 +77,100 @@ pub enum Event {
         seconds: f64,
         sources: BTreeMap<PeerId, u64>,
     },
-    DownloadFailed { game: GameId, code: ErrorCode, message: String },
-    InstallFailed { game: GameId, code: ErrorCode, message: String },
-    UpdateFailed { game: GameId, code: ErrorCode, message: String },
-    UninstallFailed { game: GameId, code: ErrorCode, message: String },
-    RemoveFailed { game: GameId, code: ErrorCode, message: String },
-    VerifyFailed { game: GameId, code: ErrorCode, message: String },
-    DownloadCancelled { game: GameId },
+    DownloadFailed {
+        game: GameId,
+        code: ErrorCode,
+        message: String,
+    },
+    InstallFailed {
+        game: GameId,
+        code: ErrorCode,
+        message: String,
+    },
+    UpdateFailed {
+        game: GameId,
+        code: ErrorCode,
+        message: String,
+    },
+    UninstallFailed {
+        game: GameId,
+        code: ErrorCode,
+        message: String,
+    },
+    RemoveFailed {
+        game: GameId,
+        code: ErrorCode,
+        message: String,
+    },
+    VerifyFailed {
+        game: GameId,
+        code: ErrorCode,
+        message: String,
+    },
+    DownloadCancelled {
+        game: GameId,
+    },
     /// An install, update, uninstall, removal or verification was cancelled; the state before it stands.
-    OperationCancelled { game: GameId },
-    DownloadPeersGone { game: GameId },
-    InstallFinished { game: GameId, version: Option<VersionStamp> },
-    UpdateFinished { game: GameId, version: Option<VersionStamp> },
-    UninstallFinished { game: GameId, version: Option<VersionStamp> },
-    RemoveFinished { game: GameId, version: Option<VersionStamp> },
-    VerifyFinished { game: GameId, version: Option<VersionStamp> },
-    ChunkRejected { game: GameId, peer_id: PeerId, file: String, reason: String },
-    PeerRejected { address: SocketAddr, claimed_id: Option<PeerId>, code: String, message: String },
+    OperationCancelled {
+        game: GameId,
+    },
+    DownloadPeersGone {
+        game: GameId,
+    },
+    InstallFinished {
+        game: GameId,
+        version: Option<VersionStamp>,
+    },
+    UpdateFinished {
+        game: GameId,
+        version: Option<VersionStamp>,
+    },
+    UninstallFinished {
+        game: GameId,
+        version: Option<VersionStamp>,
+    },
+    RemoveFinished {
+        game: GameId,
+        version: Option<VersionStamp>,
+    },
+    VerifyFinished {
+        game: GameId,
+        version: Option<VersionStamp>,
+    },
+    ChunkRejected {
+        game: GameId,
+        peer_id: PeerId,
+        file: String,
+        reason: String,
+    },
+    PeerRejected {
+        address: SocketAddr,
+        claimed_id: Option<PeerId>,
+        code: String,
+        message: String,
+    },
     /// What was found in a game folder at start and what was done about it.
-    Recovery { game: String, found: String, action: String },
-    ActorRestarted { component: String, reason: String, restarts: u32 },
-    RuntimeFailed { component: String, error: String },
+    Recovery {
+        game: String,
+        found: String,
+        action: String,
+    },
+    ActorRestarted {
+        component: String,
+        reason: String,
+        restarts: u32,
+    },
+    RuntimeFailed {
+        component: String,
+        error: String,
+    },
     /// Something a user should know that is no failure of a command (a skipped link, a corrupt file set aside).
-    Notice { game: Option<GameId>, message: String },
+    Notice {
+        game: Option<GameId>,
+        message: String,
+    },
     /// The reader was too slow; this many events were dropped. The snapshot is still right.
-    EventsMissed { count: u64 },
+    EventsMissed {
+        count: u64,
+    },
 }

@@ -90,15 +90,14 @@ mod tests {
         gate.close();
         assert!(gate.enter().is_none(), "no new upload while an operation runs");
 
-        let waiting = tokio::spawn({
-            let gate = gate.clone();
-            async move { gate.drained().await }
-        });
+        let mut tasks = tokio::task::JoinSet::new();
+        let waiting = gate.clone();
+        tasks.spawn(async move { waiting.drained().await });
         drop(first);
         tokio::task::yield_now().await;
-        assert!(!waiting.is_finished(), "one upload is still inside");
+        assert!(tasks.try_join_next().is_none(), "one upload is still inside");
         drop(second);
-        waiting.await.expect("drained");
+        tasks.join_next().await.expect("a task").expect("drained");
 
         gate.open();
         assert!(gate.enter().is_some());
