@@ -21,7 +21,8 @@ pub fn library_digest<'a>(games: impl Iterator<Item = &'a GameSummary>) -> Libra
 }
 
 /// A library as pages that each fit a frame; at least one page, also for an empty library. The
-/// games must come in the order of their ids.
+/// games must come in the order of their ids, and no more of them than a receiver accepts
+/// ([`crate::limits::GAMES_PER_PEER_MAX`]).
 pub fn snapshot_pages(state: LibraryState, games: &[GameSummary]) -> Vec<SnapshotPage> {
     let mut pages: Vec<SnapshotPage> = Vec::new();
     let mut page_games: Vec<GameSummary> = Vec::new();

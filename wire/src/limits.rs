@@ -46,6 +46,10 @@ pub const MANIFEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Files and empty directories of one manifest: ten times the largest game looked at.
 pub const MANIFEST_ENTRIES_MAX: usize = 250_000;
 
+/// Directories that the files of one manifest lie in. They are not listed, so a short list of deep
+/// paths could otherwise stand for very many of them.
+pub const MANIFEST_DIRS_MAX: usize = 100_000;
+
 /// Chunks of one manifest: what fits into its bytes at one hash and one length each.
 pub const MANIFEST_CHUNKS_MAX: usize = 2_000_000;
 

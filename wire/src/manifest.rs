@@ -2,6 +2,8 @@
 //! between two copies of the same content. Owns the canonical bytes; the rules stand in
 //! `manifest_check`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
 };
 
 /// The content of one version of one game.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Manifest {
     /// The rule that cut the files.
     pub chunker: ChunkerId,
@@ -76,7 +78,10 @@ impl Manifest {
 
     /// The canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let hashes: Vec<u8> = self.chunks.iter().flat_map(|chunk| chunk.hash.0).collect();
+        let mut hashes = Vec::with_capacity(32 * self.chunks.len());
+        for chunk in &self.chunks {
+            hashes.extend_from_slice(&chunk.hash.0);
+        }
         encode_value(&RawManifest {
             magic: MAGIC,
             chunker: RawChunker::from(self.chunker),
@@ -147,6 +152,19 @@ impl Manifest {
     /// How many files there are.
     pub fn file_count(&self) -> u32 {
         u32::try_from(self.files.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// In short: a manifest can list millions of chunks.
+impl fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manifest")
+            .field("version", &self.version())
+            .field("files", &self.files.len())
+            .field("empty_dirs", &self.empty_dirs.len())
+            .field("chunks", &self.chunks.len())
+            .field("bytes_total", &self.bytes_total())
+            .finish_non_exhaustive()
     }
 }
 

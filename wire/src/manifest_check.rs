@@ -1,19 +1,19 @@
 //! The rules of a manifest, whoever made it. Owns every reason to refuse one; a manifest is
 //! refused as a whole, naming the entry, and never repaired.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use thiserror::Error;
 
 use crate::{
     ids::ManifestId,
     limits::{
-        CHUNK_BYTES_MAX, MANIFEST_BYTES_MAX, MANIFEST_CHUNKS_MAX, MANIFEST_ENTRIES_MAX,
-        SENTINEL_BYTES_MAX,
+        CHUNK_BYTES_MAX, MANIFEST_BYTES_MAX, MANIFEST_CHUNKS_MAX, MANIFEST_DIRS_MAX,
+        MANIFEST_ENTRIES_MAX, SENTINEL_BYTES_MAX,
     },
     manifest::Manifest,
     names::{BadName, fold_key},
-    path::{RelPath, is_reserved_payload},
+    path::{RelPath, is_reserved_component},
     version::{BadVersion, VersionStamp},
 };
 
@@ -39,6 +39,8 @@ pub enum BadManifest {
     Sentinel(#[from] BadVersion),
     #[error("the manifest has {count} entries, allowed are {MANIFEST_ENTRIES_MAX}")]
     Entries { count: usize },
+    #[error("the manifest's files lie in more than {MANIFEST_DIRS_MAX} directories")]
+    Directories,
     #[error("the manifest has {count} chunks, allowed are {MANIFEST_CHUNKS_MAX}")]
     Chunks { count: usize },
     #[error("the manifest has {hash_bytes} bytes of hashes for {chunks} chunks")]
@@ -70,7 +72,8 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), BadManifest> {
         return Err(BadManifest::Chunker);
     }
     VersionStamp::parse(&manifest.sentinel)?;
-    check_entries(manifest)?;
+    check_order(manifest.files.iter().map(|file| &file.path))?;
+    check_order(manifest.empty_dirs.iter())?;
     check_tree(manifest)?;
     check_sizes(manifest)
 }
@@ -84,9 +87,11 @@ fn check_counts(manifest: &Manifest) -> Result<(), BadManifest> {
     if manifest.chunks.len() > MANIFEST_CHUNKS_MAX {
         return Err(BadManifest::Chunks { count: manifest.chunks.len() });
     }
-    let bytes = encoded_bytes_bound(manifest);
-    if bytes > MANIFEST_BYTES_MAX && manifest.encode().len() > MANIFEST_BYTES_MAX {
-        return Err(BadManifest::Bytes { bytes });
+    if encoded_bytes_bound(manifest) > MANIFEST_BYTES_MAX {
+        let bytes = manifest.encode().len();
+        if bytes > MANIFEST_BYTES_MAX {
+            return Err(BadManifest::Bytes { bytes });
+        }
     }
     Ok(())
 }
@@ -97,16 +102,6 @@ fn encoded_bytes_bound(manifest: &Manifest) -> usize {
     let dirs = manifest.empty_dirs.iter().map(|path| path.as_str().len() + ENTRY_NUMBERS_BYTES);
     let names: usize = files.chain(dirs).sum();
     HEAD_BYTES + manifest.sentinel.len() + names + manifest.chunks.len() * CHUNK_ENTRY_BYTES
-}
-
-fn check_entries(manifest: &Manifest) -> Result<(), BadManifest> {
-    check_order(manifest.files.iter().map(|file| &file.path))?;
-    check_order(manifest.empty_dirs.iter())?;
-    let files = manifest.files.iter().map(|file| &file.path);
-    match files.chain(&manifest.empty_dirs).find(|path| is_reserved_payload(path)) {
-        Some(reserved) => Err(BadManifest::Reserved(reserved.clone())),
-        None => Ok(()),
-    }
 }
 
 fn check_order<'a>(paths: impl Iterator<Item = &'a RelPath>) -> Result<(), BadManifest> {
@@ -128,17 +123,73 @@ enum Kind {
     Dir,
 }
 
-/// The tree of all entries, by what their names are on the most forgetful of systems.
+/// The tree of all entries, by what their names are on the most forgetful of systems. Each name
+/// is folded once, however many entries lie below it.
 #[derive(Default)]
 struct Tree<'a> {
-    nodes: HashMap<String, (&'a str, Kind)>,
-    /// Directories already in `nodes`, by their exact name: most entries share theirs.
-    dirs: HashSet<&'a str>,
+    /// What stands under a folded name in a directory.
+    nodes: HashMap<(DirId, String), (&'a str, Kind)>,
+    /// The directories that something lies in, by their exact paths.
+    dirs: HashMap<&'a str, DirId>,
 }
 
+/// Counts directories from one; the game root has none.
+type DirId = usize;
+
 impl<'a> Tree<'a> {
-    fn add(&mut self, path: &'a str, kind: Kind) -> Result<(), BadManifest> {
-        let Some((before, kind_before)) = self.nodes.insert(fold_key(path), (path, kind)) else {
+    fn add(&mut self, entry: &'a RelPath, kind: Kind) -> Result<(), BadManifest> {
+        let parent = self.parent(entry)?;
+        self.add_node(entry, parent, entry.as_str(), kind)
+    }
+
+    /// The directory that an entry lies in, which is added with those above it if it is new.
+    fn parent(&mut self, entry: &'a RelPath) -> Result<DirId, BadManifest> {
+        let path = entry.as_str();
+        let Some((parent, _)) = path.rsplit_once('/') else {
+            return Ok(ROOT);
+        };
+        if let Some(known) = self.dirs.get(parent) {
+            return Ok(*known);
+        }
+        let mut above = ROOT;
+        for (slash, _) in path.match_indices('/') {
+            let dir = &path[..slash];
+            above = match self.dirs.get(dir) {
+                Some(known) => *known,
+                None => self.add_dir(entry, above, dir)?,
+            };
+        }
+        Ok(above)
+    }
+
+    fn add_dir(
+        &mut self,
+        entry: &RelPath,
+        above: DirId,
+        dir: &'a str,
+    ) -> Result<DirId, BadManifest> {
+        if self.dirs.len() == MANIFEST_DIRS_MAX {
+            return Err(BadManifest::Directories);
+        }
+        self.add_node(entry, above, dir, Kind::Dir)?;
+        let id = self.dirs.len() + 1;
+        self.dirs.insert(dir, id);
+        Ok(id)
+    }
+
+    fn add_node(
+        &mut self,
+        entry: &RelPath,
+        parent: DirId,
+        path: &'a str,
+        kind: Kind,
+    ) -> Result<(), BadManifest> {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let folded = fold_key(name);
+        if is_reserved_component(&folded, parent == ROOT) {
+            return Err(BadManifest::Reserved(entry.clone()));
+        }
+        let Some((before, kind_before)) = self.nodes.insert((parent, folded), (path, kind)) else {
             return Ok(());
         };
         if before != path {
@@ -150,29 +201,15 @@ impl<'a> Tree<'a> {
         }
         Err(BadManifest::NotEmpty(path.into()))
     }
-
-    fn add_parents(&mut self, path: &'a str) -> Result<(), BadManifest> {
-        let mut rest = path;
-        while let Some((parent, _)) = rest.rsplit_once('/') {
-            if !self.dirs.insert(parent) {
-                return Ok(());
-            }
-            self.add(parent, Kind::Dir)?;
-            rest = parent;
-        }
-        Ok(())
-    }
 }
 
 fn check_tree(manifest: &Manifest) -> Result<(), BadManifest> {
     let mut tree = Tree::default();
     for file in &manifest.files {
-        tree.add_parents(file.path.as_str())?;
-        tree.add(file.path.as_str(), Kind::File)?;
+        tree.add(&file.path, Kind::File)?;
     }
     for path in &manifest.empty_dirs {
-        tree.add_parents(path.as_str())?;
-        tree.add(path.as_str(), Kind::EmptyDir)?;
+        tree.add(path, Kind::EmptyDir)?;
     }
     Ok(())
 }
@@ -203,6 +240,7 @@ fn check_sizes(manifest: &Manifest) -> Result<(), BadManifest> {
     Ok(())
 }
 
+const ROOT: DirId = 0;
 /// Magic, chunker and the lengths of the lists, at their longest.
 const HEAD_BYTES: usize = 64;
 /// A path's length, a size and a count, at their longest.

@@ -115,6 +115,7 @@ pub struct SnapshotPage {
 }
 
 /// What changed between two revisions. Each list is in the order of ids, and no game is in two.
+/// A change that does not fit a frame is told by a whole snapshot instead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LibraryDelta {
     /// The revision it applies to.

@@ -70,7 +70,7 @@ pub fn check_component(name: &str) -> Result<(), BadName> {
     if is_short_form(name) {
         return Err(BadName::ShortForm(printable(name)));
     }
-    if !is_nfc(name) {
+    if !name.is_ascii() && !is_nfc(name) {
         return Err(BadName::NotComposed(printable(name)));
     }
     Ok(())
@@ -97,7 +97,12 @@ pub fn fold_key(path: &str) -> String {
 
 /// Whether a component is litter that an operating system leaves behind by itself.
 pub fn is_litter(component: &str) -> bool {
-    LITTER.contains(&fold_key(component).as_str())
+    is_folded_litter(&fold_key(component))
+}
+
+/// [`is_litter`] of a component that is folded already.
+pub(crate) fn is_folded_litter(folded: &str) -> bool {
+    LITTER.contains(&folded)
 }
 
 /// Foreign text made safe for one line of a log or a message: control and direction characters
@@ -143,8 +148,11 @@ fn is_ignored_by_hfs(character: char) -> bool {
 
 /// Windows opens a device for these names whatever extension follows.
 fn is_device(name: &str) -> bool {
-    let base = name.split('.').next().unwrap_or(name);
-    let base = fold_key(base.trim());
+    let base = name.split('.').next().unwrap_or(name).trim();
+    if base.is_ascii() && base.len() > DEVICE_BYTES_MAX {
+        return false;
+    }
+    let base = fold_key(base);
     if DEVICES.contains(&base.as_str()) {
         return true;
     }
@@ -156,6 +164,9 @@ fn is_device(name: &str) -> bool {
 
 /// Windows answers to `NAME~1` for a long name beside it, also for names that we own.
 fn is_short_form(name: &str) -> bool {
+    if !name.contains('~') {
+        return false;
+    }
     let folded = fold_key(name);
     let base = folded.split('.').next().unwrap_or(&folded);
     let Some((stem, number)) = base.split_once('~') else {
@@ -183,6 +194,8 @@ fn is_short_stem(stem: &str, owned: &str) -> bool {
 
 const FORBIDDEN: [char; 9] = ['<', '>', ':', '"', '|', '?', '*', '\\', '/'];
 const DEVICES: [&str; 7] = ["con", "prn", "aux", "nul", "conin$", "conout$", "clock$"];
+/// The longest of the devices: a quick way out for nearly every name.
+const DEVICE_BYTES_MAX: usize = 7;
 const LITTER: [&str; 4] = ["thumbs.db", "desktop.ini", ".ds_store", "$recycle.bin"];
 /// The names that the program owns in a game root, as Windows squeezes them for a short form.
 const OWNED: [&str; 4] = ["local", "lanspread", "version", "download"];

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::{
     limits::{PATH_DEPTH_MAX, PATH_UNITS_MAX},
-    names::{BadName, check_component, fold_key, is_litter, printable},
+    names::{BadName, check_component, fold_key, is_folded_litter, printable},
     text::serde_as_text,
 };
 
@@ -20,8 +20,8 @@ impl RelPath {
         if text.is_empty() {
             return Err(BadName::Empty);
         }
-        // Bytes first: it is cheap, and no valid path has more than four of them a unit.
-        if text.len() > 4 * PATH_UNITS_MAX || text.encode_utf16().count() > PATH_UNITS_MAX {
+        // Bytes first: it is cheap, and one unit never takes more than three of them.
+        if text.len() > 3 * PATH_UNITS_MAX || text.encode_utf16().count() > PATH_UNITS_MAX {
             return Err(BadName::LongPath(printable(text)));
         }
         if text.split('/').count() > PATH_DEPTH_MAX {
@@ -67,15 +67,15 @@ impl RelPath {
 /// that the program owns, whatever begins with a dot at the top, and the litter of systems.
 pub fn is_reserved_payload(path: &RelPath) -> bool {
     let key = fold_key(path.as_str());
-    let top = key.split('/').next().unwrap_or(&key);
-    top.starts_with('.')
-        || matches!(top, "version.ini" | "local")
-        || key.split('/').any(is_owned_component)
-        || path.components().any(is_litter)
+    key.split('/').enumerate().any(|(level, part)| is_reserved_component(part, level == 0))
 }
 
-fn is_owned_component(folded: &str) -> bool {
-    folded.starts_with(".lanspread") || folded.starts_with(".local.")
+/// [`is_reserved_payload`] for one folded component, which stands at the top of the game root or
+/// below.
+pub(crate) fn is_reserved_component(folded: &str, at_top: bool) -> bool {
+    let owned = folded.starts_with(".lanspread") || folded.starts_with(".local.");
+    let owned_at_top = folded.starts_with('.') || matches!(folded, "version.ini" | "local");
+    owned || (at_top && owned_at_top) || is_folded_litter(folded)
 }
 
 impl fmt::Display for RelPath {
