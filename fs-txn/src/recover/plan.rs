@@ -1,0 +1,342 @@
+//! The recovery table: from what stands in a root to what is done about it. Pure and total.
+//!
+//! Row numbers in comments are those of the table in the documentation of the disk. Letters:
+//! I intent, L `local/`, S `.local.installing/`, B `.local.backup/`, V `version.ini`,
+//! D `.download/`, T trash.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::inspect::{Local, OwnedDir, RootState};
+use crate::intent::{Intent, IntentState, Operation, Phase};
+use crate::layout;
+
+/// One thing recovery does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The damaged or foreign intent is renamed, so that it decides nothing and is not lost.
+    SetIntentAside,
+    /// B becomes L again.
+    RestoreBackup(PathBuf),
+    /// A sealed S becomes L.
+    InstallStaging(PathBuf),
+    /// The commit of a download is done to its end.
+    FinishDownload,
+    /// The old V comes back: nothing under it had been changed.
+    RestoreSentinel,
+    /// Everything in the root goes.
+    FinishRemove,
+    /// An owned directory is taken out of use and deleted.
+    Trash(PathBuf),
+    /// A trash directory is deleted.
+    RemoveTrash(PathBuf),
+    /// A temporary file is deleted.
+    RemoveTmp(String),
+    /// Files of the user that an update saved go to their place in the root.
+    PublishKept,
+    /// The intent goes: always last.
+    DropIntent,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |path: &PathBuf| crate::vfs::shown(path);
+        match self {
+            Self::SetIntentAside => write!(f, "set the intent aside"),
+            Self::RestoreBackup(name) => write!(f, "restore local from {}", shown(name)),
+            Self::InstallStaging(name) => write!(f, "move {} to local", shown(name)),
+            Self::FinishDownload => write!(f, "finish the download"),
+            Self::RestoreSentinel => write!(f, "restore version.ini"),
+            Self::FinishRemove => write!(f, "finish the removal"),
+            Self::Trash(name) | Self::RemoveTrash(name) => write!(f, "delete {}", shown(name)),
+            Self::RemoveTmp(name) => write!(f, "delete {name}"),
+            Self::PublishKept => write!(f, "put the kept files in place"),
+            Self::DropIntent => write!(f, "drop the intent"),
+        }
+    }
+}
+
+/// Which way an interrupted operation went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// There was no operation to decide about.
+    None,
+    /// Undone.
+    Back,
+    /// Finished.
+    Forward,
+}
+
+/// What fits neither way; nothing is done then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// Row 9b, the unsealed half: the only copy of the game may be incomplete.
+    StagingUnsealed,
+    /// Something without our marker stands where the old game should be.
+    BackupUnowned,
+    /// `local` is a file, a link or a mount point in the middle of an update.
+    LocalOdd(String),
+    /// L, B and S all stand: someone made a new `local/` in the middle of an update.
+    LocalReappeared,
+}
+
+impl fmt::Display for Attention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StagingUnsealed => write!(
+                f,
+                "an update was interrupted and its files in {} may be incomplete",
+                layout::LOCAL_INSTALLING
+            ),
+            Self::BackupUnowned => write!(
+                f,
+                "an update was interrupted and {} is not known as ours",
+                layout::LOCAL_BACKUP
+            ),
+            Self::LocalOdd(why) => {
+                write!(f, "an update was interrupted and local is in the way: {why}")
+            }
+            Self::LocalReappeared => write!(
+                f,
+                "an update was interrupted and a new local stands beside {}",
+                layout::LOCAL_BACKUP
+            ),
+        }
+    }
+}
+
+/// What is to be done about a root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// In this order.
+    pub actions: Vec<Action>,
+    /// Which way the interrupted operation goes.
+    pub direction: Direction,
+    /// Set when nothing may be done; there are no actions then.
+    pub attention: Option<Attention>,
+}
+
+/// Decides. Total: every state has exactly one plan.
+#[must_use]
+pub fn plan(state: &RootState) -> Plan {
+    let decided = match &state.intent {
+        IntentState::Absent => Ok(without_intent(state)),
+        IntentState::Corrupt(_) | IntentState::Foreign(_) => Ok(with_bad_intent(state)), // row 4
+        IntentState::Valid(intent) => with_intent(state, intent),
+    };
+    match decided {
+        Ok(Draft { mut actions, direction }) => {
+            clear_up(state, &mut actions);
+            Plan { actions, direction, attention: None }
+        }
+        Err(attention) => {
+            Plan { actions: Vec::new(), direction: Direction::None, attention: Some(attention) }
+        }
+    }
+}
+
+struct Draft {
+    actions: Vec<Action>,
+    direction: Direction,
+}
+
+impl Draft {
+    fn new(direction: Direction, actions: Vec<Action>) -> Self {
+        Self { actions, direction }
+    }
+
+    fn back(actions: Vec<Action>) -> Self {
+        Self::new(Direction::Back, actions)
+    }
+
+    fn forward(actions: Vec<Action>) -> Self {
+        Self::new(Direction::Forward, actions)
+    }
+}
+
+/// Rows 1 to 3.
+fn without_intent(state: &RootState) -> Draft {
+    let mut actions = Vec::new();
+    let restored = restore_lost(state, &mut actions);
+    restore_sentinel(state, &mut actions);
+    trash_first(&state.installing, &mut actions);
+    if !restored && matches!(state.local, Local::Dir { .. }) {
+        trash_first(&state.backups, &mut actions);
+    }
+    let direction = if actions.is_empty() { Direction::None } else { Direction::Back };
+    Draft::new(direction, actions)
+}
+
+/// Row 4.
+fn with_bad_intent(state: &RootState) -> Draft {
+    let mut draft = without_intent(state);
+    draft.actions.insert(0, Action::SetIntentAside);
+    draft
+}
+
+fn with_intent(state: &RootState, intent: &Intent) -> Result<Draft, Attention> {
+    match (intent.operation, intent.phase) {
+        (Operation::Download, Phase::Promoting) => Ok(download_promoting(state)),
+        (Operation::Download, _) => Ok(download_staging(state)),
+        (Operation::Install, _) => Ok(install(state)),
+        (Operation::Update, Phase::Swap) => update_swap(state),
+        (Operation::Update, _) => Ok(update_staging(state)),
+        (Operation::Uninstall, _) => Ok(uninstall(state)),
+        (Operation::Remove, _) => Ok(remove(state)),
+    }
+}
+
+/// Rows 5 and 6.
+fn install(state: &RootState) -> Draft {
+    let mut actions = Vec::new();
+    restore_lost(state, &mut actions);
+    let done = state.is_installed() && state.installing.is_empty();
+    trash_first(&state.installing, &mut actions);
+    Draft::new(if done { Direction::Forward } else { Direction::Back }, actions)
+}
+
+/// Row 7.
+fn update_staging(state: &RootState) -> Draft {
+    let mut actions = Vec::new();
+    restore_lost(state, &mut actions);
+    trash_first(&state.installing, &mut actions);
+    Draft::back(actions)
+}
+
+/// Rows 8 to 10b.
+fn update_swap(state: &RootState) -> Result<Draft, Attention> {
+    let staging = state.installing.first();
+    let backup = state.backups.first();
+    match (&state.local, backup, staging) {
+        (Local::Odd(why), _, _) => Err(Attention::LocalOdd(why.clone())),
+        (Local::Dir { .. }, Some(_), Some(_)) => Err(Attention::LocalReappeared),
+        (Local::Dir { .. }, None, Some(staging)) => {
+            Ok(Draft::back(vec![Action::Trash(staging.name.clone())])) // row 8
+        }
+        (Local::Dir { .. }, Some(backup), None) => {
+            Ok(Draft::forward(vec![Action::Trash(backup.name.clone())])) // row 10
+        }
+        (Local::Dir { .. }, None, None) => Ok(Draft::forward(Vec::new())), // row 10b
+        (Local::Absent, Some(_), _) => {
+            let mut actions = Vec::new(); // row 9
+            restore_lost(state, &mut actions);
+            trash_first(&state.installing, &mut actions);
+            Ok(Draft::back(actions))
+        }
+        (Local::Absent, None, _) if state.unowned_named(layout::LOCAL_BACKUP).is_some() => {
+            Err(Attention::BackupUnowned)
+        }
+        (Local::Absent, None, Some(staging)) if staging.marker.sealed => {
+            Ok(Draft::forward(vec![Action::InstallStaging(staging.name.clone())])) // row 9b
+        }
+        (Local::Absent, None, Some(_)) => Err(Attention::StagingUnsealed),
+        // all three are gone: somebody deleted them, and nothing can bring them back
+        (Local::Absent, None, None) => Ok(Draft::back(Vec::new())),
+    }
+}
+
+/// Rows 11 and 12.
+fn uninstall(state: &RootState) -> Draft {
+    let mut actions = Vec::new();
+    trash_first(&state.backups, &mut actions);
+    let undone = state.is_installed() && state.backups.is_empty();
+    Draft::new(if undone { Direction::Back } else { Direction::Forward }, actions)
+}
+
+/// V goes first and durably, so V says whether anything was touched.
+fn remove(state: &RootState) -> Draft {
+    if state.is_downloaded() {
+        return Draft::back(Vec::new());
+    }
+    Draft::forward(vec![Action::FinishRemove])
+}
+
+/// Row 13.
+fn download_staging(state: &RootState) -> Draft {
+    let mut actions = Vec::new();
+    restore_sentinel(state, &mut actions);
+    Draft::back(actions)
+}
+
+/// Rows 14 and 15.
+fn download_promoting(state: &RootState) -> Draft {
+    let Some(found) = &state.download else {
+        // D goes only after V is durable, so without V somebody deleted D
+        let done = state.is_downloaded();
+        return Draft::new(if done { Direction::Forward } else { Direction::Back }, Vec::new());
+    };
+    let Some(promotion) = &found.promotion else {
+        let mut actions = Vec::new();
+        restore_sentinel(state, &mut actions);
+        return Draft::back(actions);
+    };
+    let sentinel_is_new = state.sentinel.bytes() == Some(&promotion.sentinel[..]);
+    if sentinel_is_new && promotion.staged_left == 0 {
+        return Draft::forward(vec![Action::Trash(layout::DOWNLOAD.into())]); // row 15
+    }
+    if promotion.missing.is_empty() && found.marker.sealed {
+        return Draft::forward(vec![Action::FinishDownload]); // row 14
+    }
+    let mut actions = Vec::new();
+    restore_sentinel(state, &mut actions);
+    Draft::back(actions)
+}
+
+/// Row 3, whatever the intent says: a game must not stay lost while its backup stands.
+fn restore_lost(state: &RootState, actions: &mut Vec<Action>) -> bool {
+    match (&state.local, state.backups.first()) {
+        (Local::Absent, Some(backup)) => {
+            actions.push(Action::RestoreBackup(backup.name.clone()));
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The old V comes back if nothing under it was changed, which only D can tell.
+fn restore_sentinel(state: &RootState, actions: &mut Vec<Action>) {
+    let promotion = state.download.as_ref().and_then(|found| found.promotion.as_ref());
+    let trash_is_empty = state.trash.iter().all(|trash| !trash.holds_files);
+    let untouched = promotion.is_some_and(|promotion| promotion.untouched) && trash_is_empty;
+    let absent = matches!(state.sentinel, crate::inspect::Sentinel::Absent);
+    if absent && untouched && state.sentinel_discarded.is_some() {
+        actions.push(Action::RestoreSentinel);
+    }
+}
+
+/// Row 18: only the newest is acted on; older ones are listed.
+fn trash_first(dirs: &[OwnedDir], actions: &mut Vec<Action>) {
+    if let Some(newest) = dirs.first() {
+        actions.push(Action::Trash(newest.name.clone()));
+    }
+}
+
+/// What holds in every row: unusable D, T, temporary files, kept files, and I last.
+fn clear_up(state: &RootState, actions: &mut Vec<Action>) {
+    let download_used = actions.iter().any(|action| {
+        matches!(action, Action::FinishDownload | Action::FinishRemove)
+            || *action == Action::Trash(layout::DOWNLOAD.into())
+    });
+    if state.download.as_ref().is_some_and(|found| !found.manifest_known) && !download_used {
+        actions.push(Action::Trash(layout::DOWNLOAD.into()));
+    }
+    let moved_in = actions.iter().any(|action| {
+        matches!(action, Action::RestoreBackup(_) | Action::InstallStaging(_))
+    });
+    if moved_in || matches!(state.local, Local::Dir { kept_pending: true, .. }) {
+        actions.push(Action::PublishKept);
+    }
+    for trash in &state.trash {
+        actions.push(Action::RemoveTrash(trash.name.clone()));
+    }
+    for tmp in &state.tmps {
+        let restored = tmp == layout::SENTINEL_DISCARDED
+            && actions.contains(&Action::RestoreSentinel);
+        if !restored {
+            actions.push(Action::RemoveTmp(tmp.clone()));
+        }
+    }
+    if state.intent_valid().is_some() {
+        actions.push(Action::DropIntent);
+    }
+}
