@@ -71,9 +71,8 @@ pub(crate) fn read_limited_at(
 
 /// Renames a damaged file to the first free `NAME.corrupt-N`, durable, and tells that name.
 pub fn set_aside_corrupt(dir: &dyn Dir, name: &str) -> Result<String, FsError> {
-    let aside = rename_to_free(dir, Path::new(name), &|number| {
-        layout::corrupt_name(name, number).into()
-    })?;
+    let aside =
+        rename_to_free(dir, Path::new(name), &|number| layout::corrupt_name(name, number).into())?;
     dir.sync_dir(Path::new(""))?;
     Ok(aside.to_string_lossy().into_owned())
 }

@@ -98,9 +98,8 @@ fn trash_check(game: &str, stem: &str) -> String {
 #[must_use]
 pub fn is_variant_of(name: &OsStr, base: &str) -> bool {
     name.to_str().is_some_and(|name| {
-        name.strip_prefix(base).is_some_and(|rest| {
-            rest.is_empty() || rest.starts_with(['.', ' ', '-', '_', '~', '('])
-        })
+        name.strip_prefix(base)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ' ', '-', '_', '~', '(']))
     })
 }
 
@@ -168,8 +167,17 @@ mod tests {
     #[test]
     fn reserved_names_hold_in_any_case() {
         for name in [
-            "version.ini", "Version.INI", "local", "LOCAL", ".lanspread.json", ".LANSPREAD_owned",
-            ".local.backup", ".local.installing", ".download", ".trash-1", ".version.ini.tmp",
+            "version.ini",
+            "Version.INI",
+            "local",
+            "LOCAL",
+            ".lanspread.json",
+            ".LANSPREAD_owned",
+            ".local.backup",
+            ".local.installing",
+            ".download",
+            ".trash-1",
+            ".version.ini.tmp",
             ".lanspread.kept",
         ] {
             assert!(is_reserved_root_name(name), "{name}");

@@ -61,9 +61,7 @@ impl Drop for FolderLock {
 fn read_holder(dir: &dyn Dir) -> String {
     let bytes = read_limited(dir, layout::FOLDER_LOCK_HOLDER, RECORD_BYTES_MAX);
     match bytes {
-        Ok(Some(bytes)) => {
-            crate::vfs::shown(Path::new(String::from_utf8_lossy(&bytes).as_ref()))
-        }
+        Ok(Some(bytes)) => crate::vfs::shown(Path::new(String::from_utf8_lossy(&bytes).as_ref())),
         _ => "unknown process".to_owned(),
     }
 }

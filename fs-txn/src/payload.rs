@@ -124,8 +124,17 @@ mod tests {
             assert!(is_considered(Path::new(path)), "{path}");
         }
         for path in [
-            "version.ini", "VERSION.ini", "local", "local/x", ".sync/a", ".lanspread.json",
-            ".download/s00/0", "Thumbs.db", "a/desktop.ini", "a/.DS_Store", "$RECYCLE.BIN/x",
+            "version.ini",
+            "VERSION.ini",
+            "local",
+            "local/x",
+            ".sync/a",
+            ".lanspread.json",
+            ".download/s00/0",
+            "Thumbs.db",
+            "a/desktop.ini",
+            "a/.DS_Store",
+            "$RECYCLE.BIN/x",
         ] {
             assert!(!is_considered(Path::new(path)), "{path}");
         }

@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use crate::layout;
 use crate::limits::TREE_DEPTH_MAX;
-use crate::vfs::{
-    Dir, FileKind, FsError, FsOp, Metadata, Refusal, look, remove_file_if_present,
-};
+use crate::vfs::{Dir, FileKind, FsError, FsOp, Metadata, Refusal, look, remove_file_if_present};
 
 /// One thing found by [`walk`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,7 +32,9 @@ fn main() -> Result<()> {
     let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let mebibytes = numbers.first().copied().unwrap_or(2048);
     let rounds = numbers.get(1).copied().unwrap_or(3);
-    let folder = tempfile::tempdir_in(std::env::var("LANSPREAD_BENCH_DIR").unwrap_or_else(|_| ".".to_owned()))?;
+    let folder = tempfile::tempdir_in(
+        std::env::var("LANSPREAD_BENCH_DIR").unwrap_or_else(|_| ".".to_owned()),
+    )?;
 
     let sender = NodeHome::new(&folder.path().join("sender"))?;
     let root = sender.games().join("big");
@@ -41,7 +43,9 @@ fn main() -> Result<()> {
     fs::write(root.join("version.ini"), "20240101")?;
     let mut from = NodeProcess::start(&sender, None, &["--name", "sender"])?;
     let hashed = from.wait_event("local-library-changed", Duration::from_secs(300), |event| {
-        event["games"].as_array().is_some_and(|games| games.iter().any(|game| game["manifest"].is_string()))
+        event["games"]
+            .as_array()
+            .is_some_and(|games| games.iter().any(|game| game["manifest"].is_string()))
     });
     hashed.context("the sender did not finish hashing")?;
 
@@ -90,8 +94,10 @@ fn transfer(from: &mut NodeProcess, home: &NodeHome, root: &Path) -> Result<Roun
 /// User and system seconds of a process, from the kernel's own account.
 fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = [11, 12].iter().filter_map(|index| fields.get(*index)?.parse::<u64>().ok()).sum();
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: u64 =
+        [11, 12].iter().filter_map(|index| fields.get(*index)?.parse::<u64>().ok()).sum();
     let output = Command::new("getconf").arg("CLK_TCK").output()?;
     let hertz: f64 = String::from_utf8(output.stdout)?.trim().parse()?;
     Ok(ticks as f64 / hertz)

@@ -13,7 +13,9 @@ use crate::lease::LeaseGuard;
 use crate::marker::{MARKER_SCHEMA, Marker};
 use crate::op::OpId;
 use crate::recover::{Outcome, execute, plan, recover};
-use crate::vfs::{Dir, FencedDir, FsError, FsOp, Refusal, is_payload_component, remove_file_if_present};
+use crate::vfs::{
+    Dir, FencedDir, FsError, FsOp, Refusal, is_payload_component, remove_file_if_present,
+};
 
 /// Hears of every step; may be called from the thread of the operation only.
 type Observer = Arc<dyn Fn(Progress) + Send + Sync>;
@@ -128,10 +130,11 @@ impl Txn {
         let wanted = plan(&state);
         if !wanted.actions.is_empty() || wanted.attention.is_some() {
             txn.enter(Step::Recover)?;
-            let recovery = recover(context)
-                .map_err(|failure| txn.fail(Step::Recover, TxnFailure::Unrecovered(failure)))?;
+            let recovery = recover(context).map_err(|failure| {
+                txn.fail(Step::Recover, TxnFailure::Unrecovered(Box::new(failure)))
+            })?;
             if let Outcome::NeedsAttention(failure) = recovery.outcome {
-                return Err(txn.fail(Step::Recover, TxnFailure::Unrecovered(failure)));
+                return Err(txn.fail(Step::Recover, TxnFailure::Unrecovered(Box::new(failure))));
             }
             state = txn.at(Step::Check, inspect(context.root(), context.game()))?;
         }
@@ -175,10 +178,11 @@ impl Txn {
         if self.context.lease.is_fenced() {
             return error;
         }
-        error.after = Some(match recover(&self.context) {
+        let outcome = match recover(&self.context) {
             Ok(recovery) => recovery.outcome,
             Err(failure) => Outcome::NeedsAttention(failure),
-        });
+        };
+        error.after = Some(Box::new(outcome));
         error
     }
 

@@ -20,7 +20,7 @@ pub struct TxnError {
     pub source: TxnFailure,
     /// What the recovery that ran right after the failure came to; `None` where none was needed
     /// or the lease was lost.
-    pub after: Option<Outcome>,
+    pub after: Option<Box<Outcome>>,
 }
 
 impl TxnError {
@@ -45,7 +45,7 @@ pub enum TxnFailure {
     Fenced(#[from] Fenced),
     /// An earlier operation left something that only a person can decide.
     #[error("an earlier operation is not finished: {0}")]
-    Unrecovered(RecoveryFailure),
+    Unrecovered(Box<RecoveryFailure>),
     /// Something that is not ours stands where the operation must write.
     #[error("{reason}")]
     Blocked {

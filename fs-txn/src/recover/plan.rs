@@ -320,9 +320,9 @@ fn clear_up(state: &RootState, actions: &mut Vec<Action>) {
     if state.download.as_ref().is_some_and(|found| !found.manifest_known) && !download_used {
         actions.push(Action::Trash(layout::DOWNLOAD.into()));
     }
-    let moved_in = actions.iter().any(|action| {
-        matches!(action, Action::RestoreBackup(_) | Action::InstallStaging(_))
-    });
+    let moved_in = actions
+        .iter()
+        .any(|action| matches!(action, Action::RestoreBackup(_) | Action::InstallStaging(_)));
     if moved_in || matches!(state.local, Local::Dir { kept_pending: true, .. }) {
         actions.push(Action::PublishKept);
     }
@@ -330,8 +330,8 @@ fn clear_up(state: &RootState, actions: &mut Vec<Action>) {
         actions.push(Action::RemoveTrash(trash.name.clone()));
     }
     for tmp in &state.tmps {
-        let restored = tmp == layout::SENTINEL_DISCARDED
-            && actions.contains(&Action::RestoreSentinel);
+        let restored =
+            tmp == layout::SENTINEL_DISCARDED && actions.contains(&Action::RestoreSentinel);
         if !restored {
             actions.push(Action::RemoveTmp(tmp.clone()));
         }

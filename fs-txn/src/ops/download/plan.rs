@@ -181,7 +181,8 @@ mod tests {
     /// Proves T41 at this border too.
     #[test]
     fn our_names_and_ways_out_are_refused() {
-        for bad in ["version.ini", "Version.INI", "local/x", ".lanspread.json", "../x", "a//b", ""] {
+        for bad in ["version.ini", "Version.INI", "local/x", ".lanspread.json", "../x", "a//b", ""]
+        {
             let plan = plan_of(&[(bad, 1)]);
             assert!(matches!(plan.validate(), Err(TxnFailure::BadPath(_))), "{bad:?}");
             let old = DownloadPlan { old_files: vec![bad.to_owned()], ..plan_of(&[]) };

@@ -134,12 +134,7 @@ impl DownloadStaging {
     }
 
     /// Reads part of a staged file, or of the file in the root that stays. 0 bytes mean the end.
-    pub fn read_at(
-        &self,
-        file: usize,
-        offset: u64,
-        buffer: &mut [u8],
-    ) -> Result<usize, TxnError> {
+    pub fn read_at(&self, file: usize, offset: u64, buffer: &mut [u8]) -> Result<usize, TxnError> {
         self.txn.at(Step::StagingWrite, self.read(file, offset, buffer))
     }
 
@@ -329,6 +324,7 @@ fn read_progress(dir: &dyn Dir) -> Result<Option<Vec<u8>>, FsError> {
         Err(error) if is_odd_file(&error) => None,
         result => result?,
     };
-    let saved = bytes.and_then(|bytes| record::decode::<SavedProgress>(Kind::Progress, &bytes).ok());
+    let saved =
+        bytes.and_then(|bytes| record::decode::<SavedProgress>(Kind::Progress, &bytes).ok());
     Ok(saved.and_then(|saved| hex::decode(saved.progress).ok()))
 }

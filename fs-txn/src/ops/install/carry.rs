@@ -113,9 +113,8 @@ impl<'a> Carry<'a> {
     /// Whether the new version ships the very same content: then nothing would be lost.
     fn is_shipped_alike(&self, path: &Path, found: &Metadata) -> Result<bool, FsError> {
         let shipped = look_loosely(self.staging, path)?;
-        let alike = shipped.is_some_and(|shipped| {
-            shipped.kind == FileKind::File && shipped.len == found.len
-        });
+        let alike = shipped
+            .is_some_and(|shipped| shipped.kind == FileKind::File && shipped.len == found.len);
         let alike = alike && found.kind == FileKind::File;
         Ok(alike && hash_file(self.staging, path)? == hash_file(self.local, path)?)
     }

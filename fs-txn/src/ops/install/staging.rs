@@ -185,11 +185,7 @@ impl InstallStaging {
 }
 
 /// Makes a staging that carries its marker from the instant it has its name.
-fn create(
-    txn: &Txn,
-    version: &str,
-    manifest_id: Option<&str>,
-) -> Result<Arc<dyn Dir>, FsError> {
+fn create(txn: &Txn, version: &str, manifest_id: Option<&str>) -> Result<Arc<dyn Dir>, FsError> {
     let (name, dir) = create_marked(&*txn.root, &txn.marker(Some(version), manifest_id))?;
     drop(dir);
     let staging = Path::new(layout::LOCAL_INSTALLING);

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::list::InstalledFile;
 use crate::ops::context::Txn;
-use crate::ops::magic::{MAGIC_LEN, is_executable};
 use crate::ops::error::{TxnError, TxnFailure};
+use crate::ops::magic::{MAGIC_LEN, is_executable};
 use crate::ops::step::Step;
 use crate::vfs::File;
 

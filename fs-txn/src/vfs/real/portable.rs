@@ -85,9 +85,10 @@ impl RealDir {
     }
 
     fn real<'a>(&self, op: FsOp, other: &'a dyn Dir, path: &Path) -> Result<&'a Self, FsError> {
-        other.as_any().downcast_ref().ok_or_else(|| {
-            FsError::refused(op, self.path.join(path), Refusal::ForeignHandle)
-        })
+        other
+            .as_any()
+            .downcast_ref()
+            .ok_or_else(|| FsError::refused(op, self.path.join(path), Refusal::ForeignHandle))
     }
 }
 

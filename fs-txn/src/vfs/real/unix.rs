@@ -66,14 +66,9 @@ impl RealDir {
         retry_on_intr(|| call(parent.as_fd(), name)).map_err(|error| self.error(op, path, error))
     }
 
-    fn parent<'a>(
-        &'a self,
-        op: FsOp,
-        path: &'a Path,
-    ) -> Result<(Parent<'a>, &'a OsStr), FsError> {
+    fn parent<'a>(&'a self, op: FsOp, path: &'a Path) -> Result<(Parent<'a>, &'a OsStr), FsError> {
         check_plain(op, path)?;
-        open_parent(self.fd.as_fd(), self.device, path)
-            .map_err(|error| self.error(op, path, error))
+        open_parent(self.fd.as_fd(), self.device, path).map_err(|error| self.error(op, path, error))
     }
 
     fn open_directory(&self, op: FsOp, path: &Path) -> Result<OwnedFd, FsError> {
@@ -103,9 +98,10 @@ impl RealDir {
     }
 
     fn real<'a>(&self, op: FsOp, other: &'a dyn Dir, path: &Path) -> Result<&'a Self, FsError> {
-        other.as_any().downcast_ref().ok_or_else(|| {
-            FsError::refused(op, self.shown.join(path), Refusal::ForeignHandle)
-        })
+        other
+            .as_any()
+            .downcast_ref()
+            .ok_or_else(|| FsError::refused(op, self.shown.join(path), Refusal::ForeignHandle))
     }
 }
 
@@ -149,11 +145,8 @@ impl Dir for RealDir {
     }
 
     fn create_new(&self, path: &Path) -> Result<Box<dyn File>, FsError> {
-        let flags = OFlags::RDWR
-            | OFlags::CREATE
-            | OFlags::EXCL
-            | OFlags::NOFOLLOW
-            | OFlags::CLOEXEC;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = self.at(FsOp::CreateFile, path, |parent, name| {
             openat(parent, name, flags, Mode::from_raw_mode(0o644))
         })?;
@@ -214,8 +207,7 @@ impl Dir for RealDir {
 
     fn set_executable(&self, path: &Path, executable: bool) -> Result<(), FsError> {
         let file = self.open_file(path, OFlags::RDONLY)?;
-        set_mode(file.inner(), executable)
-            .map_err(|error| self.error(FsOp::SetMode, path, error))
+        set_mode(file.inner(), executable).map_err(|error| self.error(FsOp::SetMode, path, error))
     }
 
     fn make_dir_writable(&self, path: &Path) -> Result<(), FsError> {
@@ -234,10 +226,9 @@ impl Dir for RealDir {
     }
 
     fn sync_batch(&self, files: &[PathBuf], dirs: &[PathBuf]) -> Result<(), FsError> {
-        if files.len() + dirs.len() > SYNC_EACH_MAX {
-            if let Some(result) = sync_whole(&self.fd) {
-                return result.map_err(|error| self.error(FsOp::SyncBatch, Path::new(""), error));
-            }
+        let many = files.len() + dirs.len() > SYNC_EACH_MAX;
+        if many && let Some(result) = sync_whole(&self.fd) {
+            return result.map_err(|error| self.error(FsOp::SyncBatch, Path::new(""), error));
         }
         for file in files {
             self.open_file(file, OFlags::RDONLY)?.sync()?;

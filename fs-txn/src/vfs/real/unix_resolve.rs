@@ -78,12 +78,7 @@ fn open_at_once(_root: BorrowedFd<'_>, _path: &Path, _flags: OFlags) -> Result<O
     Err(Errno::NOSYS)
 }
 
-fn open_by_steps(
-    root: BorrowedFd<'_>,
-    device: u64,
-    path: &Path,
-    flags: OFlags,
-) -> Result<OwnedFd> {
+fn open_by_steps(root: BorrowedFd<'_>, device: u64, path: &Path, flags: OFlags) -> Result<OwnedFd> {
     let mut current: Option<OwnedFd> = None;
     let mut components = path.components().peekable();
     while let Some(component) = components.next() {
