@@ -1,4 +1,10 @@
 //! Below the actors: identity, TLS, QUIC settings, the kinds of transport and discovery.
+//!
+//! Nothing here owns a task or decides when to connect; that is the business of the actors.
 
+pub mod addresses;
 pub mod backend;
+pub mod endpoint;
 pub mod identity;
+pub mod limits;
+pub mod tls;

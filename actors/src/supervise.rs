@@ -2,7 +2,7 @@
 //!
 //! [`RestartBudget`] decides (pure); [`Child`] keeps what a supervisor must remember of one child.
 
-use std::{collections::VecDeque, future::Future, time::Duration};
+use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
 
 use ractor::{
     ActorCell, ActorId, ActorRef, Message, SpawnErr, SupervisionEvent, concurrency::JoinHandle,
@@ -88,7 +88,7 @@ impl Death {
 pub struct Child<M: Message> {
     name: &'static str,
     policy: Policy,
-    slot: Slot<M>,
+    slot: Arc<Slot<M>>,
     running: Option<(ActorCell, JoinHandle<()>)>,
     budget: RestartBudget,
     last_failure: Option<String>,
@@ -107,8 +107,14 @@ pub enum Verdict {
 
 impl<M: Message> Child<M> {
     /// A child that has not been started yet. `name` appears in events and in `status`.
-    pub fn new(name: &'static str, policy: Policy, slot: Slot<M>, budget: RestartBudget) -> Self {
-        Self { name, policy, slot, running: None, budget, last_failure: None }
+    /// The slot may be shared with later incarnations of the supervisor, never with another one.
+    pub fn new(
+        name: &'static str,
+        policy: Policy,
+        slot: impl Into<Arc<Slot<M>>>,
+        budget: RestartBudget,
+    ) -> Self {
+        Self { name, policy, slot: slot.into(), running: None, budget, last_failure: None }
     }
 
     /// Its name in events and in `status`.

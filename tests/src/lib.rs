@@ -2,5 +2,7 @@
 
 pub mod archives;
 pub mod games;
+pub mod hub;
 pub mod lab;
 pub mod process;
+pub mod vdiscovery;
