@@ -22,4 +22,5 @@ pub mod peer_connection;
 pub mod peers;
 pub mod ports;
 pub mod supervise;
+pub mod unpack;
 pub mod view;
