@@ -1,3 +1,4 @@
 //! Limits of this node's own making, each with its reason. What a peer may send is limited in `lanspread_wire::limits`.
 
 pub mod disk;
+pub mod library;
