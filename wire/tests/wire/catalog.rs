@@ -95,6 +95,15 @@ fn a_field_against_its_rule_is_told_with_its_game() {
     }
 }
 
+/// Proves T43: what the message quotes of the file cannot move a cursor or turn a line around.
+#[test]
+fn an_unknown_key_is_told_without_its_control_characters() {
+    let text = "[games.a]\ntitle = 't'\n\"x\\u202e\\u001b[2J\" = 1";
+    let error = Catalog::parse(text).unwrap_err().to_string();
+    assert!(error.starts_with("catalog line 3: unknown field `x"), "{error}");
+    assert!(!error.contains(['\u{202e}', '\u{1b}']), "{error}");
+}
+
 /// Proves T70: a catalog from anybody gets a verdict, whatever its bytes.
 #[test]
 fn a_catalog_cut_or_changed_anywhere_gets_a_verdict() {

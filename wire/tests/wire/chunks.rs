@@ -123,6 +123,15 @@ fn uniform(chunks: usize, len: u32) -> ChunkMap {
     ChunkMap::new(&Manifest::build(ChunkerId::STANDARD, b"1".to_vec(), files, vec![]).unwrap())
 }
 
+#[test]
+fn the_chunks_of_one_long_file_are_all_its_own() {
+    let map = uniform(10_000, 1000);
+    for chunk in [0, 1, 9, 5000, 9_999] {
+        let offset = 1000 * u64::from(chunk);
+        assert_eq!(map.locate(chunk), ChunkLocation { file: 0, offset, len: 1000 });
+    }
+}
+
 /// Proves T49.
 #[test]
 fn a_request_beyond_the_manifest_or_the_limits_is_refused() {

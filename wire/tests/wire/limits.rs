@@ -365,4 +365,14 @@ fn the_limits_are_what_was_agreed() {
     assert_eq!(ADDRESSES_MAX, 16);
     assert_eq!(SENTINEL_BYTES_MAX, 4096);
     assert_eq!(CHUNK_BYTES_MAX, 4_194_304);
+    assert_eq!(GAME_BYTES_MAX, 8_796_093_022_208);
+    assert_eq!(GAME_ID_CHARS_MAX, 64);
+    assert_eq!(PATH_UNITS_MAX, 400);
+    assert_eq!(MANIFEST_DIRS_MAX, 100_000);
+    assert_eq!(MANIFEST_CHUNKS_MAX, 2_000_000);
+    assert_eq!(RUNS_PER_REQUEST_MAX, 256);
+    assert_eq!(CHUNKS_PER_REQUEST_MAX, 4096);
+    assert_eq!(REQUEST_BYTES_MAX, 16_777_216);
+    assert_eq!(CATALOG_BYTES_MAX, 8_388_608);
+    assert_eq!(CATALOG_GAMES_MAX, 5000);
 }

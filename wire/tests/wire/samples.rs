@@ -122,7 +122,7 @@ pub(crate) fn any_path() -> impl Strategy<Value = RelPath> {
 }
 
 pub(crate) fn any_game() -> impl Strategy<Value = GameId> {
-    "[a-z0-9][a-z0-9._-]{0,30}".prop_filter_map("valid", |id| GameId::parse(&id).ok())
+    "[a-z0-9]([a-z0-9._-]{0,29}[a-z0-9])?".prop_filter_map("valid", |id| GameId::parse(&id).ok())
 }
 
 prop_compose! {
