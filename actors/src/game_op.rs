@@ -1,1 +1,4 @@
 //! The `GameOp` actor: one running operation of one game.
+
+pub mod chunk_set;
+pub mod planner;
