@@ -2,3 +2,5 @@
 
 pub mod chunk_set;
 pub mod planner;
+pub mod progress;
+pub mod sources;

@@ -2,4 +2,5 @@
 
 pub mod disk;
 pub mod library;
+pub mod operations;
 pub mod transfer;

@@ -1,5 +1,7 @@
 //! The `Operations` actor: the operation table, and supervisor of the running operations.
 
+pub mod table;
+
 use std::path::PathBuf;
 
 use lanspread_wire::GameId;

@@ -49,16 +49,10 @@ pub enum NoDecision {
     NoSources,
     /// Peers offer it, but none of them with the content that the catalog names.
     #[error("the catalog names content {}, and none of the {offers} peers that offer the game has it", pin.short())]
-    NotPinned {
-        pin: ManifestId,
-        offers: usize,
-    },
+    NotPinned { pin: ManifestId, offers: usize },
     /// As many peers say one thing as another (R3).
     #[error("version {version} exists with different content: {}", tell_sides(sides))]
-    Ambiguous {
-        version: VersionStamp,
-        sides: Vec<(ManifestId, Vec<PeerId>)>,
-    },
+    Ambiguous { version: VersionStamp, sides: Vec<(ManifestId, Vec<PeerId>)> },
 }
 
 /// Decides for the newest version and, within it, for the content that most hold, this node included. A content that
@@ -76,11 +70,8 @@ pub fn decide(
 
 /// The peers that offer exactly this content.
 pub fn sources_of(offers: &[Offer], manifest: ManifestId) -> Vec<PeerId> {
-    let mut sources: Vec<PeerId> = offers
-        .iter()
-        .filter(|offer| offer.manifest == manifest)
-        .map(|offer| offer.peer)
-        .collect();
+    let mut sources: Vec<PeerId> =
+        offers.iter().filter(|offer| offer.manifest == manifest).map(|offer| offer.peer).collect();
     sources.sort_unstable();
     sources.dedup();
     sources
@@ -121,34 +112,34 @@ fn decide_by_agreement(offers: &[Offer], here: Option<&Here>) -> Result<Decision
         sides.entry(offer.manifest).or_default().push(offer.peer);
     }
     let own = here.filter(|here| here.version == *newest).and_then(|here| here.manifest);
+    let own_votes = own.map_or(0, |own| sides.get(&own).map_or(0, Vec::len) + 1);
     let votes = |manifest: &ManifestId, peers: &Vec<PeerId>| {
         peers.len() + usize::from(own == Some(*manifest))
     };
     let most = sides.iter().map(|(manifest, peers)| votes(manifest, peers)).max().unwrap_or(0);
+    if sound.is_some() && own_votes > 0 && own_votes >= most {
+        return Ok(Decision::UpToDate);
+    }
     let best: Vec<ManifestId> = sides
         .iter()
         .filter(|(manifest, peers)| votes(manifest, peers) == most)
         .map(|(manifest, _)| *manifest)
         .collect();
-    let own_keeps = own.is_some_and(|own| best.contains(&own)) || (own.is_some() && most <= 1);
-    match (own_keeps, sound.is_some(), best.as_slice()) {
-        (true, true, _) => Ok(Decision::UpToDate),
-        (_, _, [only]) => Ok(fetch(offers, newest, *only)),
-        (true, false, _) => match own.filter(|own| sides.contains_key(own)) {
-            Some(own) => Ok(fetch(offers, newest, own)),
-            None => Err(ambiguous(newest, sides)),
-        },
-        _ => Err(ambiguous(newest, sides)),
+    // What is damaged here is repaired before it is replaced.
+    let repaired = own.filter(|own| best.contains(own));
+    match (repaired, best.as_slice()) {
+        (Some(own), _) => Ok(fetch(offers, newest, own)),
+        (None, [only]) => Ok(fetch(offers, newest, *only)),
+        (None, _) => Err(NoDecision::Ambiguous {
+            version: newest.clone(),
+            sides: sides.into_iter().collect(),
+        }),
     }
 }
 
 fn fetch(offers: &[Offer], version: &VersionStamp, manifest: ManifestId) -> Decision {
     let sources = sources_of(offers, manifest);
     Decision::Fetch(Choice { version: version.clone(), manifest, sources })
-}
-
-fn ambiguous(version: &VersionStamp, sides: BTreeMap<ManifestId, Vec<PeerId>>) -> NoDecision {
-    NoDecision::Ambiguous { version: version.clone(), sides: sides.into_iter().collect() }
 }
 
 fn tell_sides(sides: &[(ManifestId, Vec<PeerId>)]) -> String {
@@ -270,10 +261,7 @@ mod tests {
         assert_eq!(decide(&others, None, Some(&here("20240101", Some(2)))), Ok(Decision::UpToDate));
         let damaged = Here { is_sound: false, ..here("20240101", Some(2)) };
         fetches(decide(&tie, None, Some(&damaged)), 2, &[3]);
-        assert!(matches!(
-            decide(&others, None, Some(&damaged)),
-            Err(NoDecision::Ambiguous { .. })
-        ));
+        assert!(matches!(decide(&others, None, Some(&damaged)), Err(NoDecision::Ambiguous { .. })));
     }
 
     #[test]
