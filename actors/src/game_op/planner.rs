@@ -68,6 +68,8 @@ pub enum End {
     Refused,
     /// The answer broke off, was late or had the wrong length.
     Broken,
+    /// It was given up for a reason of ours; the source is not to blame.
+    Withdrawn,
 }
 
 /// What the arrival of a chunk means.
@@ -278,6 +280,7 @@ impl Planner {
             return;
         };
         match end {
+            End::Withdrawn => {}
             End::Complete if !is_short => {}
             End::RefusedForGood => source.bench(),
             End::Complete | End::Refused | End::Broken => source.fail(now),

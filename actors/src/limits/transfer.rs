@@ -11,8 +11,9 @@ pub const REQUEST_BYTES_AIMED: u64 = 1024 * 1024;
 /// Chunks are taken from one aligned block of the content while it has any: reads at the source stay sequential.
 pub const BLOCK_BYTES: u64 = 1024 * 1024;
 
-/// Requests at one source at once; with a second game they still fit the streams that a peer accepts.
-pub const REQUESTS_PER_SOURCE_MAX: usize = 8;
+/// Requests at one source at once: as many as a peer answers at once, and enough that one is
+/// always being answered while another one ends.
+pub const REQUESTS_PER_SOURCE_MAX: usize = 4;
 
 /// What may be asked for and not yet be written, over all sources: bounds memory and what a crash repeats.
 pub const IN_FLIGHT_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -74,7 +75,43 @@ pub const FAILURE_REST_MAX: Duration = Duration::from_secs(30);
 /// Failures in a row before a source counts as none until it announces itself anew.
 pub const FAILURES_MAX: u32 = 6;
 
-/// Window updates and rates are told to user interfaces no more often than this.
+/// One piece of work on what is here already: short enough that a cancelled download does not wait.
+pub const REUSE_BATCH_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Pieces of that work at once; the rest of the workers is for what arrives.
+pub const REUSE_WORKERS: usize = 2;
+
+/// Progress is saved after this share of the content …
+pub const SAVE_SHARE: u64 = 64;
+
+/// … but not more often than after so many bytes, as each time costs a flush of the disk …
+pub const SAVE_BYTES_MIN: u64 = 4 * 1024 * 1024;
+
+/// … and not more seldom than after so many: they would be fetched again after a power cut …
+pub const SAVE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// … nor than after this time.
+pub const SAVE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// A full disk is looked at again this often while a download waits for space.
+pub const SPACE_LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A download waits so long for somebody to make space, then it ends and can be resumed.
+pub const SPACE_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// A download that waited for space goes on when there is this much, or all that it needs.
+pub const SPACE_BYTES_MIN: u64 = 256 * 1024 * 1024;
+
+/// Round trips are read anew this often.
+pub const ROUND_TRIP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// An answer is read in pieces of this size, each of which is a sign of life.
+pub const READ_BYTES: usize = 16 * 1024;
+
+/// Messages of the tasks of a download that their engine has not looked at yet.
+pub const ENGINE_EVENTS_MAX: usize = 64;
+
+/// Progress is told to user interfaces no more often than this.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Rates are means over this time: long enough to be readable, short enough to be true.
