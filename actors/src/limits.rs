@@ -1,4 +1,5 @@
-//! Limits of this node's own making, each with its reason. What a peer may send is limited in `lanspread_wire::limits`.
+//! Limits of this node's own making, each with its reason. What a peer may send is limited in
+//! `lanspread_wire::limits`.
 
 pub mod disk;
 pub mod library;

@@ -1,4 +1,5 @@
-//! A set of chunk indexes of one manifest, one bit each: what is here, what is free to ask for, what a source holds.
+//! A set of chunk indexes of one manifest, one bit each: what is here, what is free to ask for,
+//! what a source holds.
 //!
 //! Owns nothing but the bits. Must never hold an index outside the manifest it was made for.
 
@@ -30,7 +31,8 @@ impl ChunkSet {
         Self { words, bound, count: bound }
     }
 
-    /// Reads what [`ChunkSet::to_bytes`] wrote. A record of another length is of another manifest and tells nothing.
+    /// Reads what [`ChunkSet::to_bytes`] wrote. A record of another length is of another
+    /// manifest and tells nothing.
     pub fn from_bytes(bytes: &[u8], bound: u32) -> Option<Self> {
         if bytes.len() != (bound as usize).div_ceil(8) {
             return None;
@@ -152,7 +154,8 @@ impl std::fmt::Debug for ChunkSet {
     }
 }
 
-/// Ascending, distinct chunks as runs. The order is the caller's: an unsorted list is a bug of ours.
+/// Ascending, distinct chunks as runs. The order is the caller's: an unsorted list is a bug of
+/// ours.
 pub fn runs_of(chunks: impl IntoIterator<Item = u32>) -> Vec<ChunkRun> {
     let mut runs: Vec<ChunkRun> = Vec::new();
     for chunk in chunks {
@@ -188,7 +191,10 @@ mod tests {
     proptest! {
         /// The bits behave as a set of numbers does.
         #[test]
-        fn it_is_a_set(bound in 0u32..300, steps in prop::collection::vec((0u32..310, any::<bool>()), 0..200)) {
+        fn it_is_a_set(
+            bound in 0u32..300,
+            steps in prop::collection::vec((0u32..310, any::<bool>()), 0..200),
+        ) {
             let mut set = ChunkSet::empty(bound);
             let mut model = BTreeSet::new();
             for (chunk, put) in steps {
@@ -205,7 +211,11 @@ mod tests {
         }
 
         #[test]
-        fn common_chunks_are_found(a in prop::collection::btree_set(0u32..200, 0..60), b in prop::collection::btree_set(0u32..200, 0..60), from in 0u32..210) {
+        fn common_chunks_are_found(
+            a in prop::collection::btree_set(0u32..200, 0..60),
+            b in prop::collection::btree_set(0u32..200, 0..60),
+            from in 0u32..210,
+        ) {
             let fill = |members: &BTreeSet<u32>| {
                 let mut set = ChunkSet::empty(200);
                 for member in members {
@@ -222,7 +232,8 @@ mod tests {
             let runs = runs_of(chunks.iter().copied());
             let told: Vec<u32> = runs.iter().flat_map(|run| run.first..run.end()).collect();
             prop_assert!(told.iter().eq(chunks.iter()));
-            prop_assert!(runs.windows(2).all(|pair| pair[0].end() < pair[1].first), "runs are as long as can be");
+            let is_longest = runs.windows(2).all(|pair| pair[0].end() < pair[1].first);
+            prop_assert!(is_longest, "runs are as long as can be");
         }
     }
 

@@ -1,12 +1,13 @@
 //! The transfer planner: which chunks to ask which source for, and when to stop waiting for one.
 //!
-//! Pure and deterministic: messages and time in, orders out; the same seed gives the same orders. It owns what is
-//! wanted, what is outstanding where, and what is known of each source. It never sees a byte and never decides which
-//! content is right.
+//! Pure and deterministic: messages and time in, orders out; the same seed gives the same
+//! orders. It owns what is wanted, what is outstanding where, and what is known of each source.
+//! It never sees a byte and never decides which content is right.
 //!
-//! The policy, in the order in which its rules matter: every source is asked, none gets a long queue, chunks are drawn
-//! at random among the rarest instead of in order, a lost source's chunks are free at once, a silent one is passed
-//! over, and at the very end a late chunk is asked for twice.
+//! The policy, in the order in which its rules matter: every source is asked, none gets a long
+//! queue, chunks are drawn at random among the rarest instead of in order, a lost source's
+//! chunks are free at once, a silent one is passed over, and at the very end a late chunk is
+//! asked for twice.
 
 mod dice;
 mod end_game;
@@ -106,7 +107,8 @@ pub struct Planner {
     sources: BTreeMap<PeerId, Source>,
     /// Sources that sent a wrong chunk: out for the whole download.
     expelled: BTreeSet<PeerId>,
-    /// How many sources that do not hold everything hold each chunk; empty while there are no such sources.
+    /// How many sources that do not hold everything hold each chunk; empty while there are no
+    /// such sources.
     holders: Vec<u16>,
     in_flight_bytes: u64,
     end_game_at: Duration,
@@ -125,14 +127,16 @@ struct Carriers {
 struct Request {
     peer: PeerId,
     asked_at: Duration,
-    /// What has not come yet, each with the bytes outstanding at the source when it was asked for, itself included.
+    /// What has not come yet, each with the bytes outstanding at the source when it was asked
+    /// for, itself included.
     chunks: BTreeMap<u32, u64>,
     /// How many of them are still wanted.
     wanted_left: usize,
 }
 
 impl Planner {
-    /// A planner for content with chunks of these lengths. Nothing is wanted yet and nobody is there.
+    /// A planner for content with chunks of these lengths. Nothing is wanted yet and nobody is
+    /// there.
     pub fn new(lens: Arc<[u32]>, seed: u64) -> Self {
         let layout = Layout::new(lens);
         Self {
@@ -204,7 +208,8 @@ impl Planner {
         dropped
     }
 
-    /// A source sent a wrong chunk: it is not asked again in this download (R4). Returns its requests.
+    /// A source sent a wrong chunk: it is not asked again in this download (R4). Returns its
+    /// requests.
     pub fn expel(&mut self, peer: PeerId) -> Vec<RequestId> {
         self.expelled.insert(peer);
         self.source_left(peer)
@@ -248,7 +253,8 @@ impl Planner {
         None
     }
 
-    /// A chunk has come, is right and is written. It counts even if its request was cancelled meanwhile.
+    /// A chunk has come, is right and is written. It counts even if its request was cancelled
+    /// meanwhile.
     pub fn delivered(&mut self, now: Duration, request: RequestId, chunk: u32) -> Delivery {
         let len = self.layout.len(chunk);
         if let Some(carrier) = self.requests.get_mut(&request)
@@ -287,7 +293,8 @@ impl Planner {
         }
     }
 
-    /// Passes over sources that have gone silent, if another one can help. Returns the requests given up.
+    /// Passes over sources that have gone silent, if another one can help. Returns the requests
+    /// given up.
     pub fn tick(&mut self, now: Duration) -> Vec<RequestId> {
         let silent: Vec<PeerId> = self
             .sources
@@ -459,7 +466,8 @@ impl Planner {
         if self.source_count() <= SOURCES_FEW_MAX { WINDOW_BYTES_MIN_FEW } else { WINDOW_BYTES_MIN }
     }
 
-    /// What may still be asked for; anything if nothing is outstanding, so that the largest chunk always can be.
+    /// What may still be asked for; anything if nothing is outstanding, so that the largest
+    /// chunk always can be.
     fn budget(&self) -> u64 {
         if self.in_flight_bytes == 0 {
             u64::MAX

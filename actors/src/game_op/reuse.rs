@@ -226,7 +226,8 @@ mod tests {
         assert!(plan.chunks(&target).is_empty());
     }
 
-    /// An update: a file that did not change stays, one that grew in front is copied where it is the same.
+    /// An update: a file that did not change stays, one that grew in front is copied where it
+    /// is the same.
     #[test]
     fn an_update_keeps_files_and_copies_chunks() {
         let (kept, grown) = (chunks(1, 4, 100), chunks(2, 4, 100));

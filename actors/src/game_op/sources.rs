@@ -1,4 +1,5 @@
-//! Which content to fetch and from whom: the agreement of the peers on version and content (R1–R3).
+//! Which content to fetch and from whom: the agreement of the peers on version and content
+//! (R1–R3).
 //!
 //! Pure. Never mixes two contents, never goes back to an older version by itself.
 
@@ -6,7 +7,8 @@ use std::collections::BTreeMap;
 
 use lanspread_wire::{ManifestId, PeerId, VersionStamp};
 
-/// What one peer offers of a game. Only peers that are ready with a known content make an offer (R1).
+/// What one peer offers of a game. Only peers that are ready with a known content make an offer
+/// (R1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     pub peer: PeerId,
@@ -48,15 +50,15 @@ pub enum NoDecision {
     #[error("no peer offers it")]
     NoSources,
     /// Peers offer it, but none of them with the content that the catalog names.
-    #[error("the catalog names content {}, and none of the {offers} peers that offer the game has it", pin.short())]
+    #[error("none of the {offers} peers that offer it has content {}, which the catalog names", pin.short())]
     NotPinned { pin: ManifestId, offers: usize },
     /// As many peers say one thing as another (R3).
     #[error("version {version} exists with different content: {}", tell_sides(sides))]
     Ambiguous { version: VersionStamp, sides: Vec<(ManifestId, Vec<PeerId>)> },
 }
 
-/// Decides for the newest version and, within it, for the content that most hold, this node included. A content that
-/// the catalog pins wins over both.
+/// Decides for the newest version and, within it, for the content that most hold, this node
+/// included. A content that the catalog pins wins over both.
 pub fn decide(
     offers: &[Offer],
     pin: Option<ManifestId>,
@@ -248,7 +250,8 @@ mod tests {
         fetches(decide(&same, None, Some(&damaged)), 2, &[1]);
     }
 
-    /// Two nodes that differ do not swap contents for ever: what is here is given up for a majority only.
+    /// Two nodes that differ do not swap contents for ever: what is here is given up for a
+    /// majority only.
     #[test]
     fn other_content_of_the_same_version_needs_a_majority() {
         let one = offers(&[(1, "20240101", 1)]);

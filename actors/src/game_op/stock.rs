@@ -184,9 +184,14 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is expected, lost or copied: everything comes, and nothing is fetched while a twin is on its way.
+        /// Whatever is expected, lost or copied: everything comes, and nothing is fetched while
+        /// a twin is on its way.
         #[test]
-        fn everything_comes(letters in "[abc]{1,12}", expected in prop::collection::vec(any::<bool>(), 12), luck in prop::collection::vec(0u8..4, 200)) {
+        fn everything_comes(
+            letters in "[abc]{1,12}",
+            expected in prop::collection::vec(any::<bool>(), 12),
+            luck in prop::collection::vec(0u8..4, 200),
+        ) {
             let mut stock = stock(&letters);
             let count = u32::try_from(letters.len()).expect("small");
             let mut luck = luck.into_iter().chain(std::iter::repeat(3));
@@ -198,7 +203,7 @@ mod tests {
                 pending.push((chunk, None, false));
             }
             let mut needs: Vec<Need> =
-                (0..count).filter(|chunk| !expects(*chunk)).map(|chunk| stock.need(chunk)).collect();
+                (0..count).filter(|one| !expects(*one)).map(|one| stock.need(one)).collect();
             for _ in 0..1000 {
                 for need in needs.drain(..) {
                     match need {

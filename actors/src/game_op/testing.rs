@@ -41,9 +41,10 @@ pub(crate) fn chunks(seed: u8, count: usize, len: usize) -> Vec<Vec<u8>> {
     };
     (0..count)
         .map(|_| {
-            let mut bytes: Vec<u8> =
-                (0..len.div_ceil(8)).flat_map(|_| word().to_le_bytes()).collect();
-            bytes.truncate(len);
+            let mut bytes = vec![0; len];
+            for part in bytes.chunks_mut(8) {
+                part.copy_from_slice(&word().to_le_bytes()[..part.len()]);
+            }
             bytes
         })
         .collect()

@@ -1,27 +1,31 @@
-//! Limits and times of downloads. The planner's stand here with the reason they were chosen; most come from
-//! simulating the policy with one to two hundred receivers.
+//! Limits and times of downloads. The planner's stand here with the reason they were chosen;
+//! most come from simulating the policy with one to two hundred receivers.
 
 use std::time::Duration;
 
 use lanspread_wire::limits::{CHUNK_BYTES_MAX, REQUEST_BYTES_MAX};
 
-/// One request: small enough that no source queues much for one receiver, large enough that streams stay cheap.
+/// One request: small enough that no source queues much for one receiver, large enough that
+/// streams stay cheap.
 pub const REQUEST_BYTES_AIMED: u64 = 1024 * 1024;
 
-/// Chunks are taken from one aligned block of the content while it has any: reads at the source stay sequential.
+/// Chunks are taken from one aligned block of the content while it has any: reads at the source
+/// stay sequential.
 pub const BLOCK_BYTES: u64 = 1024 * 1024;
 
 /// Requests at one source at once: as many as a peer answers at once, and enough that one is
 /// always being answered while another one ends.
 pub const REQUESTS_PER_SOURCE_MAX: usize = 4;
 
-/// What may be asked for and not yet be written, over all sources: bounds memory and what a crash repeats.
+/// What may be asked for and not yet be written, over all sources: bounds memory and what a
+/// crash repeats.
 pub const IN_FLIGHT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Buffers of one download that hold received bytes: permits of this sum travel with them.
 pub const BUFFER_BYTES_MAX: u32 = 48 * 1024 * 1024;
 
-/// Received chunks are handed to a worker in batches: one hand-over costs as much as hashing a small chunk.
+/// Received chunks are handed to a worker in batches: one hand-over costs as much as hashing a
+/// small chunk.
 pub const WRITE_BATCH_BYTES: u64 = 512 * 1024;
 
 /// Writes of one request that may be under way while it reads on.
@@ -33,7 +37,8 @@ pub const WINDOW_BYTES_START: u64 = 256 * 1024;
 /// Below this a window holds no whole chunk.
 pub const WINDOW_BYTES_MIN: u64 = 64 * 1024;
 
-/// With few sources each must have the next chunk queued while it sends one, or the line idles for a round trip.
+/// With few sources each must have the next chunk queued while it sends one, or the line idles
+/// for a round trip.
 pub const WINDOW_BYTES_MIN_FEW: u64 = 3 * WINDOW_BYTES_MIN;
 
 /// Up to here sources are few.
@@ -42,7 +47,8 @@ pub const SOURCES_FEW_MAX: usize = 2;
 /// Less is too little for a line of ten gigabits.
 pub const WINDOW_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// A window is what a source sends in this time: a short queue, so that sources can be changed quickly.
+/// A window is what a source sends in this time: a short queue, so that sources can be changed
+/// quickly.
 pub const WINDOW_TIME_MIN: Duration = Duration::from_millis(30);
 
 /// … or in so many round trips, if that is longer.
@@ -51,7 +57,8 @@ pub const WINDOW_ROUND_TRIPS: u32 = 3;
 /// How many free chunks are looked at to find a rare one: more gain nothing.
 pub const PROBES: u32 = 64;
 
-/// A source with open requests that sends nothing for so long is passed over, if another one can help.
+/// A source with open requests that sends nothing for so long is passed over, if another one
+/// can help.
 pub const STALL_AFTER: Duration = Duration::from_millis(500);
 
 /// A stalled source is not asked again for so long.
@@ -66,7 +73,8 @@ pub const END_GAME_INTERVAL: Duration = Duration::from_millis(5);
 /// A second source with more outstanding than this would not be faster than the first.
 pub const END_GAME_OUTSTANDING_MAX: u64 = 4 * WINDOW_BYTES_MIN;
 
-/// The rest of a source after its first refusal or broken answer; each further one in a row takes four times as long.
+/// The rest of a source after its first refusal or broken answer; each further one in a row
+/// takes four times as long.
 pub const FAILURE_REST: Duration = Duration::from_millis(250);
 
 /// The longest rest of a source that keeps failing.

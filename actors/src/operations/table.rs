@@ -1,8 +1,9 @@
 //! The operation table: which operation works on which game, and what happens to it next (O1–O5).
 //!
-//! Pure: inputs and time in, effects out. It owns the life of each operation from its acceptance to its terminal
-//! event: running, recovering after its actor died, waiting for the rescan. An entry never has a gap between two
-//! stages, and it goes only when the rescan is published; its terminal event comes after that (O4).
+//! Pure: inputs and time in, effects out. It owns the life of each operation from its
+//! acceptance to its terminal event: running, recovering after its actor died, waiting for the
+//! rescan. An entry never has a gap between two stages, and it goes only when the rescan is
+//! published; its terminal event comes after that (O4).
 
 pub mod ending;
 pub mod order;
@@ -49,7 +50,8 @@ pub enum Report {
     Bytes { done: u64, total: u64 },
     /// Something scripts are told at once; never a terminal event.
     Event(Box<Event>),
-    /// The download is committed; `finished` is told at the end, and what is left of the operation is `next` (O3).
+    /// The download is committed; `finished` is told at the end, and what is left of the
+    /// operation is `next` (O3).
     Downloaded { finished: Box<Event>, next: Option<Order> },
     /// It is over. Nothing more comes.
     Ended(Outcome),
@@ -94,7 +96,8 @@ struct Entry {
     milestones: Vec<EqEvent>,
 }
 
-/// Events hold floating point figures that were never computed to be compared; equal bits are equal here.
+/// Events hold floating point figures that were never computed to be compared; equal bits are
+/// equal here.
 #[derive(Clone, Debug, PartialEq)]
 struct EqEvent(Event);
 
@@ -133,7 +136,8 @@ impl Table {
         self.is_parked
     }
 
-    /// Enters an operation that the rules allow. The caller has seen that no other works on the game.
+    /// Enters an operation that the rules allow. The caller has seen that no other works on the
+    /// game.
     pub fn begin(&mut self, game: GameId, operation: String, order: Order) -> Vec<Effect> {
         debug_assert!(!self.entries.contains_key(&game), "one operation per game");
         let ticket = Ticket { game: game.clone(), operation, generation: 0 };
@@ -159,7 +163,8 @@ impl Table {
         Some((entry.ticket.operation.clone(), effects))
     }
 
-    /// Asks every operation to stop and lets none begin. [`Effect::AllStopped`] follows once none is left.
+    /// Asks every operation to stop and lets none begin. [`Effect::AllStopped`] follows once
+    /// none is left.
     pub fn park(&mut self, now: Duration) -> Vec<Effect> {
         self.is_parked = true;
         let mut effects: Vec<Effect> =
@@ -308,7 +313,8 @@ impl Table {
         effects
     }
 
-    /// The owner of the table was restarted: every actor is gone with it, every entry goes on from the disk.
+    /// The owner of the table was restarted: every actor is gone with it, every entry goes on
+    /// from the disk.
     pub fn revive(&mut self, now: Duration) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (game, entry) in &mut self.entries {

@@ -48,7 +48,8 @@ impl<P: Pool> Engine<'_, P> {
             Ok(()) => End::Complete,
             Err(error) => {
                 let peer = running.peer;
-                tracing::debug!(game = %self.target.game, peer = %peer.short(), %error, "a request");
+                let game = &self.target.game;
+                tracing::debug!(%game, peer = %peer.short(), %error, "a request failed");
                 if matches!(error, SourceError::Lost(_)) {
                     // It stays announced until the feed says otherwise: not asked, not joined anew.
                     let dropped = self.planner.source_left(peer);

@@ -1,4 +1,5 @@
-//! The end game: when everything that is missing has been asked for, a late chunk is asked for once more elsewhere.
+//! The end game: when everything that is missing has been asked for, a late chunk is asked for
+//! once more elsewhere.
 //!
 //! Never more than twice, and only where the second source can be expected to win.
 
@@ -83,7 +84,8 @@ impl Planner {
             .map(|(peer, _)| *peer)
     }
 
-    /// Whether `peer`, asked for `sum` bytes that end with `chunk`, would bring it in less than half of its age.
+    /// Whether `peer`, asked for `sum` bytes that end with `chunk`, would bring it in less than
+    /// half of its age.
     fn is_faster(&self, peer: PeerId, chunk: u32, sum: u64, age: Duration) -> bool {
         let is_other = self
             .carriers

@@ -1,7 +1,8 @@
 //! The chunks that nobody has been asked for yet, from which one can be drawn with equal chances.
 //!
-//! Equal chances matter: a draw that favours chunks behind gaps makes all receivers ask for the same ones, and the
-//! first source sends them again and again. A tree of counts per block gives them without a scan.
+//! Equal chances matter: a draw that favours chunks behind gaps makes all receivers ask for the
+//! same ones, and the first source sends them again and again. A tree of counts per block gives
+//! them without a scan.
 
 use super::{dice::Dice, layout::Layout};
 use crate::game_op::chunk_set::ChunkSet;

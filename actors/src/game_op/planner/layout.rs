@@ -1,4 +1,5 @@
-//! Where chunks lie in the content as a whole: their lengths, and the aligned blocks they are taken from.
+//! Where chunks lie in the content as a whole: their lengths, and the aligned blocks they are
+//! taken from.
 //!
 //! Pure data, built once per download.
 

@@ -13,8 +13,8 @@ use super::{Planner, source::Holds};
 use crate::limits::transfer::PROBES;
 
 impl Planner {
-    /// Free chunks that `peer` holds, about `bytes` of them but at least one that the budget allows. They are taken
-    /// out of the free ones.
+    /// Free chunks that `peer` holds, about `bytes` of them but at least one that the budget
+    /// allows. They are taken out of the free ones.
     pub(super) fn pick(&mut self, peer: PeerId, bytes: u64) -> Vec<u32> {
         let budget = self.budget();
         let aimed = bytes.min(budget);
@@ -68,7 +68,8 @@ impl Planner {
         free.next_in_both(chunks, from).or_else(|| free.next_in_both(chunks, 0))
     }
 
-    /// The chunks around `seed` in its block that are as free and as rare and that the source holds too.
+    /// The chunks around `seed` in its block that are as free and as rare and that the source
+    /// holds too.
     fn neighbours(&self, peer: PeerId, seed: u32) -> Range<u32> {
         let block = self.layout.block(self.layout.block_of(seed));
         let Some(source) = self.sources.get(&peer) else {
@@ -85,7 +86,8 @@ impl Planner {
         first.unwrap_or(seed)..end.map_or(seed, |last| last + 1)
     }
 
-    /// How many of the sources that do not hold everything hold this chunk. The others hold every chunk alike.
+    /// How many of the sources that do not hold everything hold this chunk. The others hold
+    /// every chunk alike.
     fn rarity(&self, chunk: u32) -> u16 {
         self.holders.get(chunk as usize).copied().unwrap_or(0)
     }

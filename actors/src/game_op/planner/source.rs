@@ -200,7 +200,8 @@ mod tests {
         assert_eq!(source.room(WINDOW_BYTES_MIN), None);
     }
 
-    /// Proves T54: the rests grow and end on the bench; a delivery or a new announcement clears the record.
+    /// Proves T54: the rests grow and end on the bench; a delivery or a new announcement clears
+    /// the record.
     #[test]
     fn a_source_that_always_fails_is_benched() {
         let mut source = Source::new(Duration::ZERO, Holds::All);

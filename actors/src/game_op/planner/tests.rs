@@ -187,8 +187,8 @@ fn finish(planner: &mut Planner, mut now: Duration) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// Proves R4, R5, T54, T57: whatever sources do, the books are right, nothing is asked for twice outside the end
-    /// game, and one sound source is enough to get everything.
+    /// Proves R4, R5, T54, T57: whatever sources do, the books are right, nothing is asked for
+    /// twice outside the end game, and one sound source is enough to get everything.
     #[test]
     fn everything_is_fetched_in_the_end(
         seed: u64,
@@ -319,7 +319,8 @@ impl Network {
         }
     }
 
-    /// Runs until everything is here; returns how long it took. `at` may change the network as time goes by.
+    /// Runs until everything is here; returns how long it took. `at` may change the network as
+    /// time goes by.
     fn run(&mut self, planner: &mut Planner, mut at: impl FnMut(Duration, &mut Self)) -> Duration {
         let mut now = Duration::ZERO;
         for source in self.rates.keys() {

@@ -133,8 +133,9 @@ impl Shared {
             }
             _ => {}
         }
-        let bytes: Vec<u8> =
-            chunks.iter().flat_map(|chunk| self.content[*chunk as usize].clone()).collect();
+        let parts: Vec<&[u8]> =
+            chunks.iter().map(|chunk| &*self.content[*chunk as usize]).collect();
+        let bytes = parts.concat();
         let mut stated = bytes.len() as u64;
         if behaviour == Behaviour::WrongLength {
             stated += 1;

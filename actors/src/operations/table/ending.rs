@@ -36,8 +36,9 @@ impl StopReason {
     }
 }
 
-/// The event that ends an operation of this kind, unless its answer is the reply to its command, or a milestone was
-/// its end: a download without an install ends with `download-finished`.
+/// The event that ends an operation of this kind, unless its answer is the reply to its
+/// command, or a milestone was its end: a download without an install ends with
+/// `download-finished`.
 pub fn terminal_event(kind: OperationKind, game: &GameId, outcome: &Outcome) -> Option<Event> {
     let game = game.clone();
     match outcome {

@@ -55,14 +55,16 @@ impl Order {
         }
     }
 
-    /// Whether it may be begun again after its actor died. A folder that was half moved must not be.
+    /// Whether it may be begun again after its actor died. A folder that was half moved must
+    /// not be.
     pub(super) fn is_repeatable(&self) -> bool {
         !matches!(self, Self::Add(_))
     }
 }
 
 impl Request {
-    /// Reads a command. Others than those of operations are a bug of the caller and refused as such.
+    /// Reads a command. Others than those of operations are a bug of the caller and refused as
+    /// such.
     pub fn parse(command: Command) -> Result<Self, Refused> {
         let (game, order) = match command {
             Command::Download { game, install } => (game, Order::Download { install }),

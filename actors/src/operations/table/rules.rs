@@ -1,5 +1,5 @@
-//! Who may start what in which state (O2). Every refusal has its code and says what to do; a refused command
-//! changes nothing.
+//! Who may start what in which state (O2). Every refusal has its code and says what to do; a
+//! refused command changes nothing.
 
 use lanspread_wire::{Catalog, GameId};
 

@@ -50,7 +50,8 @@ fn told(effects: &[Effect]) -> Vec<&Event> {
         .collect()
 }
 
-/// Proves O3, O4: a download that installs is one entry that changes its kind, and both events come when it is gone.
+/// Proves O3, O4: a download that installs is one entry that changes its kind, and both events
+/// come when it is gone.
 #[test]
 fn a_download_becomes_an_install_without_a_gap() {
     let mut table = Table::default();
@@ -108,7 +109,8 @@ fn a_cancelled_operation_has_no_failed_event() {
     assert_eq!(Table::default().cancel(NOW, &game("quake")), None);
 }
 
-/// Proves O5, A2: three restarts in a minute, each after recovery and a longer delay, then one failed event.
+/// Proves O5, A2: three restarts in a minute, each after recovery and a longer delay, then one
+/// failed event.
 #[test]
 fn a_dying_operation_is_recovered_restarted_and_given_up() {
     let mut table = Table::default();
