@@ -41,7 +41,8 @@ fn assert_unpacks(name: &str, archive: &[u8], items: &[Item]) -> MemorySink {
     assert!(sink.tree == tree, "{name} gave {:?}", sink.tree.keys());
     let files = tree.values().filter(|node| **node != Node::Dir).count();
     assert_eq!((summary.files, summary.dirs), (files as u64, (tree.len() - files) as u64));
-    let bytes = items.iter().flat_map(|item| &item.bytes).map(|bytes| bytes.len() as u64).sum();
+    let bytes: u64 =
+        items.iter().flat_map(|item| &item.bytes).map(|bytes| bytes.len() as u64).sum();
     assert_eq!(summary.bytes, bytes, "{name}");
     sink
 }
