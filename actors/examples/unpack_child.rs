@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use lanspread_actors::unpack::{CHILD_COMMAND, child_main, confine};
+use lanspread_actors::unpack::{CHILD_COMMAND, Format, child_main, confine};
 
 /// Files with this start of their name are no archives but orders to this program.
 const MISBEHAVE: &str = "misbehave-";
@@ -97,7 +97,7 @@ fn misbehave(order: &str) -> io::Result<()> {
             out.write_all(&begin_file())
         }
         "memory" => {
-            confine(0)?;
+            confine(Format::Zip, 0)?;
             let mut kept = Vec::new();
             loop {
                 kept.push(vec![1u8; 1 << 24]);
@@ -117,7 +117,7 @@ fn hang() -> ! {
 fn probe(folder: &Path) -> ExitCode {
     let victim = folder.join("victim");
     let before = File::open(&victim).is_ok();
-    let confinement = confine(0).expect("the limits can be set");
+    let confinement = confine(Format::Zip, 0).expect("the limits can be set");
     let mut could = Vec::new();
     let mut check = |what: &str, worked: bool| {
         if worked {
@@ -130,6 +130,14 @@ fn probe(folder: &Path) -> ExitCode {
     check("create a folder", fs::create_dir(folder.join("folder")).is_ok());
     check("remove a file", fs::remove_file(&victim).is_ok());
     check("rename a file", fs::rename(&victim, folder.join("renamed")).is_ok());
+    let read_only = fs::metadata(folder).map(|metadata| metadata.permissions());
+    check("look at a folder", read_only.is_ok());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let open_to_all = fs::Permissions::from_mode(0o777);
+        check("change permissions", fs::set_permissions(&victim, open_to_all).is_ok());
+    }
     check("start a process", Command::new("/bin/true").status().is_ok());
     let connected = match TcpStream::connect("127.0.0.1:1") {
         Ok(_) => true,
@@ -137,7 +145,10 @@ fn probe(folder: &Path) -> ExitCode {
     };
     check("reach the network", connected);
     println!("before={before}");
-    println!("limits={} sandbox={}", confinement.limits, confinement.sandbox);
+    println!(
+        "limits={} sandbox={} calls={}",
+        confinement.limits, confinement.sandbox, confinement.calls
+    );
     println!("could={}", could.join(","));
     ExitCode::SUCCESS
 }

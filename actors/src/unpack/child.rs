@@ -63,7 +63,7 @@ fn run(args: Vec<OsString>, emitter: &Emitter) -> Result<(), DecodeError> {
         bytes += len;
     }
     let words = remember_panics();
-    confine::confine(bytes)
+    confine::confine(format, bytes)
         .map_err(|error| DecodeError::new(FailCode::Confine, error.to_string()))?;
     decode_caught(format, volumes, emitter, &words)
 }
@@ -85,8 +85,8 @@ pub(super) fn decode_caught(
 }
 
 fn decode(format: Format, mut volumes: Vec<Source>, emitter: &Emitter) -> Result<(), DecodeError> {
-    if format == Format::Rar {
-        return decode_rar::decode(volumes, emitter);
+    if matches!(format, Format::Rar | Format::RarOld) {
+        return decode_rar::decode(volumes, format, emitter);
     }
     let (Some(volume), true) = (volumes.pop(), volumes.is_empty()) else {
         return Err(DecodeError::new(FailCode::Usage, "one volume is expected"));
@@ -97,7 +97,7 @@ fn decode(format: Format, mut volumes: Vec<Source>, emitter: &Emitter) -> Result
         Format::Tar | Format::TarGz | Format::TarXz | Format::TarZst => {
             decode_tar::decode(volume, format, emitter)
         }
-        Format::Rar => Err(DecodeError::new(FailCode::Usage, "unknown arguments")),
+        Format::Rar | Format::RarOld => Err(DecodeError::new(FailCode::Usage, "unknown arguments")),
     }
 }
 

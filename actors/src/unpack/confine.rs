@@ -3,27 +3,35 @@
 
 use std::io;
 
-/// What held the process after [`confine`], for a test and for a log line.
+use super::{calls, detect::Format};
+
+/// What holds the process after [`confine`], for a test and for a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confinement {
     /// Memory, processor time, new files and core dumps are limited.
     pub limits: bool,
-    /// The file system and the network are closed by the kernel.
+    /// The kernel closes the file system and the network.
     pub sandbox: bool,
+    /// The kernel refuses every system call that decoding does not need.
+    pub calls: bool,
 }
 
-/// Confines this process: no new file, socket or core dump, and bounds for memory and processor
-/// time that fit an archive of this size. A limit that the system has and refuses is an error; a
-/// sandbox that it does not have is not.
-pub fn confine(archive_bytes: u64) -> io::Result<Confinement> {
-    Ok(Confinement { sandbox: close_file_system()?, limits: set_limits(archive_bytes)? })
+/// Confines this process: no new file, socket or core dump, no system call but a few, and bounds
+/// for memory and processor time that fit an archive of this format and size. A limit that the
+/// system has and refuses is an error; a sandbox that it does not have is not.
+pub fn confine(format: Format, archive_bytes: u64) -> io::Result<Confinement> {
+    Ok(Confinement {
+        sandbox: close_file_system()?,
+        limits: set_limits(format, archive_bytes)?,
+        calls: calls::restrict()?,
+    })
 }
 
 #[cfg(unix)]
-fn set_limits(archive_bytes: u64) -> io::Result<bool> {
+fn set_limits(format: Format, archive_bytes: u64) -> io::Result<bool> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    use super::limits::{CHILD_ADDRESS_BYTES, child_time};
+    use super::limits::{child_address_bytes, child_time};
 
     let set = |resource: Resource, wanted: u64| -> io::Result<()> {
         let before = getrlimit(resource);
@@ -34,18 +42,19 @@ fn set_limits(archive_bytes: u64) -> io::Result<bool> {
     set(Resource::Core, 0)?;
     set(Resource::Fsize, 0)?;
     set(Resource::Cpu, child_time(archive_bytes).as_secs())?;
+    let address_bytes = child_address_bytes(format, archive_bytes);
     // Not every Unix has a limit of the address space that works.
     #[cfg(target_os = "linux")]
-    set(Resource::As, CHILD_ADDRESS_BYTES)?;
+    set(Resource::As, address_bytes)?;
     #[cfg(not(target_os = "linux"))]
-    set(Resource::As, CHILD_ADDRESS_BYTES).ok();
+    set(Resource::As, address_bytes).ok();
     // What is open stays open; nothing new can be opened, connected or duplicated.
     set(Resource::Nofile, 0)?;
     Ok(true)
 }
 
 #[cfg(not(unix))]
-fn set_limits(_archive_bytes: u64) -> io::Result<bool> {
+fn set_limits(_format: Format, _archive_bytes: u64) -> io::Result<bool> {
     Ok(false)
 }
 

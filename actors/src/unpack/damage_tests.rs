@@ -1,18 +1,23 @@
 //! Damaged, cut and incomplete archives: one error that names the part, never a panic, and never
 //! a tree that differs from what was packed.
 
+use std::io::{self, Read, Seek, SeekFrom};
+
 use rars::ArchiveVersion;
 
 use super::{
     super::{
-        UnpackError, UnpackLimits,
+        Format, UnpackError, UnpackLimits,
+        child::{LastWords, decode_caught},
+        emit::{DecodeError, Emitter},
         fixtures::{
             Item, file, game, gz, noise, rar, rar_builder, rar_volumes, sevenz, sevenz_with, tar,
             text, xz, zip, zst,
         },
         limits::TAR_TAIL_BYTES_MAX,
+        protocol::FailCode,
     },
-    MemorySink, unpack_named, unpack_one,
+    MemorySink, Shared, unpack_named, unpack_one,
 };
 
 fn small_game() -> Vec<Item> {
@@ -197,4 +202,29 @@ fn a_solid_archive_with_a_bad_member_is_refused() {
     let message = result.unwrap_err().to_string();
     assert!(message.contains("bad"), "{message}");
     assert!(!sink.tree.contains_key("bad"), "an unverified file was ended");
+}
+
+/// Proves T65 for a decoder that panics: the parent is told, with the words of the panic.
+#[test]
+fn a_decoder_that_panics_is_told_about() {
+    struct Panics;
+    impl Read for Panics {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            panic!("a bug in a decoder")
+        }
+    }
+    impl Seek for Panics {
+        fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+            Ok(1000)
+        }
+    }
+    for format in Format::ALL {
+        let out = Shared::default();
+        let emitter = Emitter::new(Box::new(out.clone()));
+        let decoded =
+            decode_caught(format, vec![Box::new(Panics)], &emitter, &LastWords::default());
+        assert!(matches!(&decoded, Err(DecodeError::Archive { code: FailCode::Crashed, .. })));
+        assert!(!emitter.finish(decoded));
+        assert!(!out.take().is_empty(), "nothing was told");
+    }
 }

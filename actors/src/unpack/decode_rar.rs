@@ -4,7 +4,7 @@
 use std::{
     cell::RefCell,
     collections::VecDeque,
-    io::{self, Write},
+    io::{self, SeekFrom, Write},
 };
 
 use rars::{
@@ -15,21 +15,29 @@ use rars::{
 
 use super::{
     child::Source,
+    detect::Format,
     emit::{DecodeError, Emitter},
     limits::{
-        DECODER_MEMORY_BYTES, RAR_BUFFERED_BYTES, RAR_BUFFERED_RETRY_BYTES, RAR_HEADER_BYTES_MAX,
-        RAR_HEADERS_MAX,
+        CHILD_OWN_BYTES, DECODER_MEMORY_BYTES, RAR_BUFFERED_BYTES, RAR_BUFFERED_RETRY_BYTES,
+        RAR_HEADER_BYTES_MAX, RAR_HEADERS_MAX, child_address_bytes,
     },
     protocol::{EntryKind, FailCode, SpecialKind},
     rar_volumes, unix_mode,
 };
 
 /// Sends all entries of a RAR archive.
-pub(super) fn decode(volumes: Vec<Source>, emitter: &Emitter) -> Result<(), DecodeError> {
+pub(super) fn decode(
+    mut volumes: Vec<Source>,
+    format: Format,
+    emitter: &Emitter,
+) -> Result<(), DecodeError> {
+    let bytes =
+        volumes.iter_mut().map(|volume| volume.seek(SeekFrom::End(0))).sum::<Result<_, _>>();
+    let bytes = bytes.map_err(|error| DecodeError::new(FailCode::Open, error.to_string()))?;
     let options = ArchiveReadOptions::new()
         .with_max_header_count(RAR_HEADERS_MAX)
         .with_max_header_bytes(RAR_HEADER_BYTES_MAX)
-        .with_max_reader_workspace_bytes(DECODER_MEMORY_BYTES);
+        .with_max_reader_workspace_bytes(child_address_bytes(format, bytes) - CHILD_OWN_BYTES);
     let mut archives = Vec::with_capacity(volumes.len());
     for (part, volume) in volumes.into_iter().enumerate() {
         let archive = ArchiveReader::read_reader_with_options(volume, options);
@@ -39,6 +47,12 @@ pub(super) fn decode(volumes: Vec<Source>, emitter: &Emitter) -> Result<(), Deco
     let members = list(&archives, emitter)?;
     check_dictionaries(&archives)?;
     emitter.begin()?;
+    let options = match archives.first().map(Archive::family) {
+        Some(ArchiveFamily::Rar50Plus) => options,
+        // Any bound of the whole output keeps the library from holding the output of a member of
+        // an older archive in memory. The parent counts what comes out.
+        _ => options.with_max_total_output_bytes(u64::MAX),
+    };
     let buffered = options.with_rar50_buffered_decode_limit(RAR_BUFFERED_BYTES);
     match extract(&archives, buffered, members.clone(), emitter) {
         Err(Stopped::NeedsBuffer) => {

@@ -38,7 +38,7 @@ pub(super) fn decode(source: Source, format: Format, emitter: &Emitter) -> Resul
             limited.map_err(|error| failed(&error))?;
             Box::new(decoder)
         }
-        Format::Tar | Format::Zip | Format::SevenZ | Format::Rar => Box::new(raw),
+        _ => Box::new(raw),
     };
     let plain = BufReader::with_capacity(CHILD_BUFFER_BYTES, plain);
     decode_plain(plain, emitter)

@@ -13,8 +13,9 @@ const MARKS: &[(&[u8], Format)] = &[
     (b"PK\x03\x04", Format::Zip),
     (b"PK\x05\x06", Format::Zip),
     (b"7z\xbc\xaf\x27\x1c", Format::SevenZ),
-    (b"Rar!\x1a\x07", Format::Rar),
-    (b"RE~^", Format::Rar),
+    (b"Rar!\x1a\x07\x01\x00", Format::Rar),
+    (b"Rar!\x1a\x07\x00", Format::RarOld),
+    (b"RE~^", Format::RarOld),
     (b"\x1f\x8b", Format::TarGz),
     (b"\xfd7zXZ\x00", Format::TarXz),
     (b"\x28\xb5\x2f\xfd", Format::TarZst),
@@ -50,13 +51,15 @@ pub enum Format {
     TarXz,
     /// A tar in Zstandard.
     TarZst,
-    /// RAR of every generation; `.eti` is one.
+    /// RAR 5 and later.
     Rar,
+    /// RAR before version 5, whose decoder takes more memory.
+    RarOld,
 }
 
 impl Format {
     /// All formats.
-    pub(super) const ALL: [Format; 7] = [
+    pub(super) const ALL: [Format; 8] = [
         Format::Zip,
         Format::SevenZ,
         Format::Tar,
@@ -64,6 +67,7 @@ impl Format {
         Format::TarXz,
         Format::TarZst,
         Format::Rar,
+        Format::RarOld,
     ];
 
     /// The format of a file with this name, which starts with these bytes. The bytes win: games
@@ -78,7 +82,7 @@ impl Format {
         })
     }
 
-    /// The format that a name promises.
+    /// The format that a name promises. A RAR archive and an `.eti` promise the newest kind.
     pub(super) fn by_name(name: &str) -> Option<Format> {
         ENDS.iter()
             .find(|(end, _)| strip_end(name, end).is_some_and(|base| !base.is_empty()))
@@ -95,6 +99,7 @@ impl Format {
             Format::TarXz => "tar.xz",
             Format::TarZst => "tar.zst",
             Format::Rar => "rar",
+            Format::RarOld => "rar.old",
         }
     }
 

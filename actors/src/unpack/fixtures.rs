@@ -205,9 +205,16 @@ pub(crate) fn sevenz(items: &[Item]) -> Vec<u8> {
 }
 
 /// A 7z that needs a password.
-pub(crate) fn sevenz_encrypted(items: &[Item]) -> Vec<u8> {
+pub(crate) fn sevenz_encrypted(items: &[Item], headers: bool) -> Vec<u8> {
     let aes = AesEncoderOptions::new(Password::from("secret"));
-    sevenz_with(items, true, vec![aes.into(), EncoderMethod::LZMA2.into()])
+    let methods = vec![aes.into(), EncoderMethod::LZMA2.into()];
+    let mut writer = ArchiveWriter::new(Cursor::new(Vec::new())).unwrap();
+    writer.set_content_methods(methods);
+    writer.set_encrypt_header(headers);
+    for item in items {
+        writer.push_archive_entry(sevenz_entry(item), item.bytes.as_deref()).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
 }
 
 /// A builder with these items. Formats that have no explicit directories get only files.

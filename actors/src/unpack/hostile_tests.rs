@@ -227,7 +227,10 @@ fn encrypted_archives_are_refused_by_name() {
             }
         }
     }
-    assert_eq!(refusal("g.7z", &sevenz_encrypted(&items)).0, "archive-encrypted");
+    for headers in [false, true] {
+        let (reason, message) = refusal("g.7z", &sevenz_encrypted(&items, headers));
+        assert_eq!((reason, message.contains("plain")), ("archive-encrypted", !headers));
+    }
     let mut archive = zip(&items);
     set_zip_flag_encrypted(&mut archive);
     let (reason, message) = refusal("g.zip", &archive);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use lanspread_wire::limits::MANIFEST_ENTRIES_MAX;
 
+use super::detect::Format;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -62,9 +64,19 @@ pub(super) const ARCHIVES_MAX: usize = 64;
 /// Address space of the child, which is also what caps a dictionary.
 pub(super) const CHILD_ADDRESS_BYTES: u64 = GIB;
 
-/// What a decoder may use for dictionaries and models: the address space less the program itself,
-/// the buffers and what an allocator wastes.
-pub(super) const DECODER_MEMORY_BYTES: u64 = 768 * MIB;
+/// What of the child's address space a decoder cannot have: the program itself, the buffers, and
+/// what an allocator wastes.
+pub(super) const CHILD_OWN_BYTES: u64 = 256 * MIB;
+
+/// What a decoder may use for dictionaries and models.
+pub(super) const DECODER_MEMORY_BYTES: u64 = CHILD_ADDRESS_BYTES - CHILD_OWN_BYTES;
+
+/// The decoder of RAR before version 5 reads the packed bytes of a file whole, into a buffer that
+/// grows by doubling. So a child for such an archive gets this times the archive's real size, ...
+pub(super) const RAR_OLD_MEMORY_FACTOR: u64 = 3;
+
+/// ... but no more than a PC for games can spare: it is enough for a full DVD in volumes.
+pub(super) const RAR_OLD_MEMORY_BYTES_MAX: u64 = 4 * GIB;
 
 /// RAR 5 members up to this size are decoded in memory. Without a bound the decoder holds the
 /// largest member whole; with none at all allowed, solid archives take many times as long.
@@ -142,6 +154,15 @@ impl Default for UnpackLimits {
     }
 }
 
+/// Address space of the child for an archive of this format and size.
+pub(super) fn child_address_bytes(format: Format, archive_bytes: u64) -> u64 {
+    let more = match format {
+        Format::RarOld => archive_bytes.saturating_mul(RAR_OLD_MEMORY_FACTOR),
+        _ => 0,
+    };
+    CHILD_ADDRESS_BYTES + more.min(RAR_OLD_MEMORY_BYTES_MAX)
+}
+
 /// The time, of processor and of wall, that the child of an archive of this size may take.
 pub(super) fn child_time(archive_bytes: u64) -> Duration {
     CHILD_TIME_BASE + Duration::from_secs(archive_bytes / CHILD_TIME_BYTES_PER_SECOND)
@@ -160,6 +181,18 @@ mod tests {
         assert_eq!(ENTRIES_MAX, 250_000);
         assert_eq!(RAR_BUFFERED_BYTES, 4_194_304);
         assert_eq!(CHILD_ADDRESS_BYTES, 1_073_741_824);
+    }
+
+    #[test]
+    fn only_old_rar_archives_get_more_memory() {
+        for format in Format::ALL {
+            let (small, large) =
+                (child_address_bytes(format, MIB), child_address_bytes(format, GIB));
+            let is_old = format == Format::RarOld;
+            assert_eq!(small, CHILD_ADDRESS_BYTES + if is_old { 3 * MIB } else { 0 });
+            assert_eq!(large, CHILD_ADDRESS_BYTES + if is_old { 3 * GIB } else { 0 });
+            assert!(child_address_bytes(format, u64::MAX) <= 5 * GIB);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! Only regular files and directories come out. Links, devices, recovery volumes, alternate
 //! streams, times and owners do not; of the permissions only the execute bit.
 
+mod calls;
 mod child;
 mod confine;
 mod decode_rar;

@@ -7,8 +7,6 @@ use super::{emit::DecodeError, protocol::FailCode};
 
 /// Flag of the end block of older archives: another volume follows.
 const END_NEXT_VOLUME: u16 = 0x0001;
-/// Flags of the main header of older archives.
-const MAIN_FIRST_VOLUME: u16 = 0x0100;
 
 /// Checks the set. A failure names the missing or cut volume by its number.
 pub(super) fn check(archives: &[Archive]) -> Result<(), DecodeError> {
@@ -45,7 +43,6 @@ fn check_number(archive: &Archive, part: usize) -> Result<(), DecodeError> {
         Archive::Rar50Plus(archive) if archive.main.is_volume() => {
             Some(archive.main.volume_number.unwrap_or(0))
         }
-        Archive::Rar15To40(archive) if archive.main.flags & MAIN_FIRST_VOLUME != 0 => Some(0),
         _ => None,
     };
     match number {
