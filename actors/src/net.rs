@@ -4,7 +4,9 @@
 
 pub mod addresses;
 pub mod backend;
+pub(crate) mod bucket;
 pub mod endpoint;
 pub mod identity;
 pub mod limits;
+pub(crate) mod task;
 pub mod tls;

@@ -2,7 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at what it did not expect")]
 
+#[path = "net/discovery.rs"]
+mod discovery;
 #[path = "net/identity.rs"]
 mod identity;
+#[path = "net/listener.rs"]
+mod listener;
+#[path = "net/network.rs"]
+mod network;
 #[path = "net/transport.rs"]
 mod transport;
+#[path = "net/wiring.rs"]
+mod wiring;

@@ -1,5 +1,5 @@
-//! Every number of the transport and of discovery, each with its reason. Nothing else: no code reads
-//! the environment to change one, and no comment elsewhere repeats one.
+//! Every number of the transport and of discovery, each with its reason. Nothing else: no code
+//! reads the environment to change one, and no comment elsewhere repeats one.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ pub const CONNECTIONS_MAX: usize = 256;
 /// leaves room for several users behind one address and for a redial that overtakes its end.
 pub const CONNECTIONS_PER_IP_MAX: usize = 4;
 
-/// Handshakes with sources that have not shown that they receive what we send. Past it a source must
-/// first echo a token, which costs us no state.
+/// Handshakes with sources that have not shown that they receive what we send. Past it a source
+/// must first echo a token, which costs us no state.
 pub const HANDSHAKES_UNVALIDATED_MAX: usize = 64;
 
 /// Handshakes in progress at all. Past it the datagram is dropped: answering would help a flood.
 pub const HANDSHAKES_MAX: usize = 256;
 
-/// Bytes kept of one incoming attempt until the accept loop has looked at it: the first flight of an
-/// honest dialler is two datagrams.
+/// Bytes kept of one incoming attempt until the accept loop has looked at it: the first flight of
+/// an honest dialler is two datagrams.
 pub const INCOMING_BUFFER_BYTES_MAX: u64 = 64 * 1024;
 
 /// The same for all attempts together.
 pub const INCOMING_BUFFER_TOTAL_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// From the first datagram to a proved identity. A handshake takes milliseconds; this leaves room for
-/// several lost flights.
+/// From the first datagram to a proved identity. A handshake takes milliseconds; this leaves room
+/// for several lost flights.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Dials in flight at once, for whoever dials. More of them overflow the default socket buffer of
@@ -44,12 +44,12 @@ pub const REQUEST_STREAMS_MAX: u32 = 16;
 pub const STREAMS_MAX: u32 = REQUEST_STREAMS_MAX + 1;
 
 /// Bytes a peer may send on one stream before we have read them. It fills fast Ethernet many times
-/// over at the round trips of a LAN, and it is what brakes a transfer: a connection-wide brake makes
-/// the control stream wait behind the bulk.
+/// over at the round trips of a LAN, and it is what brakes a transfer: a connection-wide brake
+/// makes the control stream wait behind the bulk.
 pub const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// Bytes a peer may send on all its streams before we have read them, as long as it is no source of a
-/// running download. Times [`CONNECTIONS_MAX`] it bounds what hostile peers can make us hold.
+/// Bytes a peer may send on all its streams before we have read them, as long as it is no source of
+/// a running download. Times [`CONNECTIONS_MAX`] it bounds what hostile peers can make us hold.
 pub const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 
 /// The same for a source of a running download (see [`crate::net::endpoint::widen`]): as many bulk
@@ -74,16 +74,16 @@ pub const PRIORITY_BULK: i32 = -10;
 
 // ---- time ----
 
-/// A connection on which nothing was heard for so long is lost. After a cut QUIC may need as long as
-/// the cut lasted to notice that it is over, so a new dial after a short time-out is quicker.
+/// A connection on which nothing was heard for so long is lost. After a cut QUIC may need as long
+/// as the cut lasted to notice that it is over, so a new dial after a short time-out is quicker.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The dialler shows that it is there this often; several may be lost before [`IDLE_TIMEOUT`].
 /// Only one side does it: that halves the traffic of an idle party.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
-/// The round trip assumed before one was measured. A lost first datagram is sent again after three of
-/// them; the standard's assumption is made for the Internet and costs a second here.
+/// The round trip assumed before one was measured. A lost first datagram is sent again after three
+/// of them; the standard's assumption is made for the Internet and costs a second here.
 pub const ROUND_TRIP_ASSUMED: Duration = Duration::from_millis(50);
 
 /// How long the end of the endpoint waits for the last close frames to leave.
@@ -106,19 +106,20 @@ pub const DATAGRAM_BATCH_BYTES_MAX: usize = 65_507;
 /// full speed overflows what most systems give without asking.
 pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
-/// The smallest port of a listener that we believe: below are the services of the system, and nobody
-/// shall be able to point a party at them.
+/// The smallest port of a listener that we believe: below are the services of the system, and
+/// nobody shall be able to point a party at them.
 pub const PORT_MIN: u16 = 1024;
 
-/// How long a restarted endpoint tries to get its port back: the connections of its predecessor hold
-/// the socket until they have drained, which takes three probe time-outs.
+/// How long a restarted endpoint tries to get its port back: the connections of its predecessor
+/// hold the socket until they have drained, which takes three probe time-outs.
 pub const REBIND_DEADLINE: Duration = Duration::from_millis(1_500);
 
-/// Pause between two tries to get the port back. The system tells no event for a port that falls free.
+/// Pause between two tries to get the port back. The system tells no event for a port that falls
+/// free.
 pub const REBIND_PAUSE: Duration = Duration::from_millis(20);
 
-/// How often the addresses of the network interfaces are read. A new address is announced within two
-/// of these.
+/// How often the addresses of the network interfaces are read. A new address is announced within
+/// two of these.
 pub const ADDRESS_CHECK_EVERY: Duration = Duration::from_secs(4);
 
 // ---- discovery ----
@@ -136,19 +137,19 @@ pub const SIGHTINGS_IN_FLIGHT_MAX: usize = 64;
 /// Sightings passed on at once: a whole party that is there when we come.
 pub const SIGHTINGS_BURST_MAX: u32 = 256;
 
-/// Pause before each further sighting once the burst is used up. The receiver's mailbox has no bound
-/// of its own.
+/// Pause before each further sighting once the burst is used up. The receiver's mailbox has no
+/// bound of its own.
 pub const SIGHTING_PAUSE: Duration = Duration::from_millis(10);
 
-/// All instances that are remembered are told again this often, without any packet: whoever forgot a
-/// peer or failed to reach it gets another chance.
+/// All instances that are remembered are told again this often, without any packet: whoever forgot
+/// a peer or failed to reach it gets another chance.
 pub const SIGHTINGS_REPEAT_EVERY: Duration = Duration::from_secs(30);
 
 /// Bytes of a TXT record that we read. Ours is half as long.
 pub const TXT_BYTES_MAX: usize = 200;
 
-/// Pointer records in the cache of the mDNS daemon, which has no bound of its own. Past it the daemon
-/// is replaced by a new one with an empty cache.
+/// Pointer records in the cache of the mDNS daemon, which has no bound of its own. Past it the
+/// daemon is replaced by a new one with an empty cache.
 pub const MDNS_CACHE_POINTERS_MAX: i64 = 4_096;
 
 /// How often the cache is measured.
@@ -162,6 +163,9 @@ pub const MDNS_RENAMES_MAX: u32 = 10;
 
 /// How long the withdrawal of our advert may take to leave.
 pub const MDNS_WITHDRAW_DEADLINE: Duration = Duration::from_millis(300);
+
+/// The daemon answers a question within milliseconds unless it is flooded.
+pub const MDNS_ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The daemon must have announced us at least once by then; else no interface works for it.
 pub const MDNS_ANNOUNCE_DEADLINE: Duration = Duration::from_secs(10);
@@ -183,6 +187,31 @@ pub const REJECTIONS_BURST_MAX: u32 = 16;
 
 /// See [`REJECTIONS_BURST_MAX`].
 pub const REJECTION_PAUSE: Duration = Duration::from_secs(2);
+
+/// Counts of turned-away attempts are passed on this long after the first.
+pub const COUNTS_FLUSH_AFTER: Duration = Duration::from_millis(500);
+
+// ---- the group of actors ----
+
+/// Restarts of one actor of the group within [`RESTARTS_WINDOW`]; past it something is wrong that a
+/// restart does not cure.
+pub const RESTARTS_MAX: usize = 5;
+
+/// See [`RESTARTS_MAX`].
+pub const RESTARTS_WINDOW: Duration = Duration::from_secs(60);
+
+/// The first restart is after this; each further one within the window waits twice as long.
+pub const RESTART_DELAY: Duration = Duration::from_millis(50);
+
+/// How long a child may take to stop in order before it is killed.
+pub const STOP_DEADLINE: Duration = Duration::from_millis(400);
+
+/// How long `Peers` may take to say goodbye to everybody.
+pub const FAREWELL_DEADLINE: Duration = Duration::from_millis(300);
+
+/// Discovery that was given up is tried again after this: the port or the interface it lacked may
+/// be there again, and nobody else would notice.
+pub const DISCOVERY_RETRY_AFTER: Duration = Duration::from_secs(120);
 
 // A call with every segment at its largest still fits into one UDP payload.
 const _: () = assert!(DATAGRAM_BYTES_MAX as usize * SEGMENTS_PER_CALL <= DATAGRAM_BATCH_BYTES_MAX);

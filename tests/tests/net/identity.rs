@@ -1,5 +1,6 @@
 //! Identity over QUIC: every way to pretend, in both directions. Pretenders are built here from TLS
-//! itself, with a verifier that believes everything and a signer that does not fit the key it shows.
+//! itself, with a verifier that believes everything and a signer that does not fit the key it
+//! shows.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -129,12 +130,12 @@ fn key(shown: Vec<u8>, number: u8) -> Arc<CertifiedKey> {
 }
 
 /// Shows the key of `victim` and signs with its own.
-fn forged(victim: u8, own: u8) -> Arc<CertifiedKey> {
+pub(crate) fn forged(victim: u8, own: u8) -> Arc<CertifiedKey> {
     key(tls::spki_of_peer(identity(victim).peer_id()), own)
 }
 
 /// A dialler that shows `key`, or nothing, and speaks `alpn`.
-fn dialler(key: Option<Arc<CertifiedKey>>, alpn: &[u8]) -> ClientConfig {
+pub(crate) fn dialler(key: Option<Arc<CertifiedKey>>, alpn: &[u8]) -> ClientConfig {
     let builder = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -163,7 +164,7 @@ fn listener(key: Arc<CertifiedKey>, alpn: &[u8]) -> ServerConfig {
 }
 
 /// An endpoint of the pretender.
-fn pretender(hub: &Hub, number: u8, server: Option<ServerConfig>) -> Endpoint {
+pub(crate) fn pretender(hub: &Hub, number: u8, server: Option<ServerConfig>) -> Endpoint {
     let Transport::Virtual { socket, runtime, .. } = hub.transport(address(number)) else {
         unreachable!("a hub is virtual")
     };
