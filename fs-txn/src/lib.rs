@@ -85,6 +85,8 @@ pub mod payload;
 mod record;
 pub mod recover;
 pub mod space;
+#[cfg(test)]
+mod testing;
 pub mod tree;
 pub mod vfs;
 

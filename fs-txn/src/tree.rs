@@ -28,7 +28,7 @@ pub fn walk(
     let mut found = Vec::new();
     let mut waiting = vec![PathBuf::new()];
     while let Some(directory) = waiting.pop() {
-        for entry in dir.read_dir(&start.join(&directory))? {
+        for entry in dir.read_dir(&below(start, &directory))? {
             let path = directory.join(&entry.name);
             if entry.kind == FileKind::Dir && enter(&path) {
                 waiting.push(path.clone());
@@ -37,6 +37,11 @@ pub fn walk(
         }
     }
     Ok(found)
+}
+
+/// Joins without leaving a separator at the end when there is nothing to join.
+pub(crate) fn below(start: &Path, path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() { start.to_path_buf() } else { start.join(path) }
 }
 
 /// Deletes a trash directory: everything in it, then (with the rest durably gone) its marker,

@@ -142,24 +142,29 @@ impl<'a> Promote<'a> {
 
     fn move_old_away(&mut self) -> Result<(), FsError> {
         let new = self.plan.file_paths();
-        let mut emptied = Vec::new();
-        for old in self.plan.old_files.iter().filter(|old| !new.contains(old.as_str())) {
-            let path = planned_path(old);
-            if regular_file(self.root(), &path)?.is_some() {
-                self.move_to_trash(&path)?;
-                emptied.push(path);
+        let old = self.plan.old_files.iter().filter(|old| !new.contains(old.as_str()));
+        let old: Vec<PathBuf> = old.map(|old| planned_path(old)).collect();
+        for path in &old {
+            if regular_file(self.root(), path)?.is_some() {
+                self.move_to_trash(path)?;
             }
         }
         // the innermost first; a directory that still holds something stays
-        for dir in parents_of(emptied.iter().map(PathBuf::as_path)).iter().rev() {
-            let is_empty = self.root().read_dir(dir)?.is_empty();
-            if is_empty && !self.is_planned_dir(dir) {
+        for dir in parents_of(old.iter().map(PathBuf::as_path)).iter().rev() {
+            if !self.is_planned_dir(dir) && self.is_empty_dir(dir)? {
                 self.root().remove_dir(dir)?;
                 self.touch_parent(dir);
                 self.touched.remove(dir);
             }
         }
         Ok(())
+    }
+
+    fn is_empty_dir(&self, dir: &Path) -> Result<bool, FsError> {
+        match look_loosely(self.root(), dir)? {
+            Some(found) if found.kind == FileKind::Dir => Ok(self.root().read_dir(dir)?.is_empty()),
+            _ => Ok(false),
+        }
     }
 
     fn is_planned_dir(&self, dir: &Path) -> bool {
@@ -227,15 +232,20 @@ impl<'a> Promote<'a> {
         let files: Vec<PathBuf> = files.map(|file| planned_path(&file.path)).collect();
         let mut wanted = parents_of(files.iter().map(PathBuf::as_path));
         wanted.extend(self.plan.empty_dirs.iter().map(|dir| planned_path(dir)));
-        for dir in wanted {
-            let mut created = Vec::new();
-            create_dirs(self.root(), &dir, &mut created)?;
-            for dir in created {
-                self.touch_parent(&dir);
-                self.touched.insert(dir);
-            }
+        for dir in &wanted {
+            create_dirs(self.root(), dir, &mut Vec::new())?;
         }
-        Ok(())
+        self.link_durably(wanted)
+    }
+
+    /// Makes directories durable before anything moves into them: else a file could durably move
+    /// to a place that a power cut takes away. Those that stand already may be of an earlier run
+    /// that was killed, and so may what it moved out of them, so all are flushed.
+    fn link_durably(&mut self, dirs: Vec<PathBuf>) -> Result<(), FsError> {
+        self.touched.extend(dirs.iter().cloned());
+        let mut all = dirs;
+        all.push(PathBuf::new());
+        self.root().sync_batch(&[], &all)
     }
 
     /// Nothing is called complete that is not there: the sentinel must not lie.
@@ -253,11 +263,9 @@ impl<'a> Promote<'a> {
     fn move_to_kept(&mut self, path: &str) -> Result<(), FsError> {
         let version = layout::kept_version_dir(self.plan.from_version.as_deref());
         let target = Path::new(layout::KEPT).join(version).join(planned_path(path));
-        let mut created = Vec::new();
-        create_dirs(self.root(), target.parent().unwrap_or(Path::new("")), &mut created)?;
-        for dir in &created {
-            self.touch_parent(dir);
-        }
+        let parent = target.parent().unwrap_or(Path::new(""));
+        create_dirs(self.root(), parent, &mut Vec::new())?;
+        self.link_durably(parents_of(std::iter::once(target.as_path())))?;
         let file_name = target.file_name().unwrap_or_default().to_os_string();
         let to = rename_to_free(self.root(), &planned_path(path), &|number| {
             let mut name = file_name.clone();
@@ -266,6 +274,8 @@ impl<'a> Promote<'a> {
             }
             target.with_file_name(name)
         })?;
+        // durable before its old name is given to another file
+        self.root().sync_dir(parent)?;
         self.touch_parent(&to);
         self.kept.push(to.to_string_lossy().into_owned());
         Ok(())
@@ -275,9 +285,25 @@ impl<'a> Promote<'a> {
         self.touched.insert(path.parent().unwrap_or(Path::new("")).to_path_buf());
     }
 
+    /// Flushes what this run has touched, and what an earlier run that was killed may have.
     fn make_durable(&mut self) -> Result<(), FsError> {
+        self.touch_all_planned()?;
         let dirs: Vec<PathBuf> = std::mem::take(&mut self.touched).into_iter().collect();
         self.root().sync_batch(&[], &dirs)
+    }
+
+    fn touch_all_planned(&mut self) -> Result<(), FsError> {
+        let files = self.plan.files.iter().map(|file| planned_path(&file.path));
+        let dirs = self.plan.empty_dirs.iter().map(|dir| planned_path(dir).join("inside"));
+        let new: Vec<PathBuf> = files.chain(dirs).collect();
+        self.touched.extend(parents_of(new.iter().map(PathBuf::as_path)));
+        let old: Vec<PathBuf> = self.plan.old_files.iter().map(|old| planned_path(old)).collect();
+        for dir in parents_of(old.iter().map(PathBuf::as_path)) {
+            if look_loosely(self.root(), &dir)?.is_some_and(|found| found.kind == FileKind::Dir) {
+                self.touched.insert(dir);
+            }
+        }
+        Ok(())
     }
 
     /// The commit.

@@ -1,0 +1,219 @@
+//! The operations that are crashed and failed everywhere: each with the state it starts from.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::games::{
+    GAME, content, context, download, file_content, fill, games, in_root, install, plan_of, plant,
+    setup_error,
+};
+use crate::ops::{AdoptMode, AdoptRequest, DownloadStaging, InstallStaging, TxnError};
+use crate::vfs::Vfs;
+use crate::vfs::sim::{Node, SimVfs};
+use crate::{adopt, create_game_root, remove, uninstall};
+
+/// One operation on one state.
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) prepare: fn(&SimVfs),
+    pub(super) run: fn(&SimVfs) -> Result<(), TxnError>,
+    /// Whether files of others in the root go too.
+    pub(super) removes_all: bool,
+    /// Whether the operation ends in the state it began with (it was given up on purpose).
+    pub(super) gives_up: bool,
+}
+
+const PAYLOAD_OLD: &[&str] =
+    &["game.rar", "data/kept.pak", "data/gone.pak", "old/only/x.pak", "tofile/x"];
+const FILES_NEW: &[&str] =
+    &["game.rar", "data/new.pak", "bin/run.sh", "tofile", "mine.cfg", "empty.cfg"];
+
+pub(super) fn all() -> Vec<Scenario> {
+    let plain =
+        |name, prepare, run| Scenario { name, prepare, run, removes_all: false, gives_up: false };
+    let given_up = |name, prepare, run| Scenario { gives_up: true, ..plain(name, prepare, run) };
+    vec![
+        plain("download", bare, |machine| download_fresh(machine)),
+        plain("download of a new version", downloaded, |machine| download_update(machine)),
+        plain("download of the same version", downloaded, |machine| download_again(machine)),
+        plain("download resumed", parked, |machine| download_fresh(machine)),
+        plain("download instead of another", parked, |machine| download_other(machine)),
+        given_up("download parked", downloaded, |machine| download_given_up(machine, false)),
+        given_up("download discarded", parked, |machine| download_given_up(machine, true)),
+        plain("install", downloaded, |machine| install_new(machine)),
+        given_up("install given up", downloaded, |machine| install_given_up(machine)),
+        plain("update", installed, |machine| install_new(machine)),
+        plain("update of a foreign local", foreign_local, |machine| install_new(machine)),
+        plain("uninstall", installed, |machine| uninstall_game(machine)),
+        plain("uninstall of a foreign local", foreign_local, |machine| uninstall_game(machine)),
+        Scenario { removes_all: true, ..plain("remove", installed, |machine| remove_all(machine)) },
+        Scenario {
+            removes_all: true,
+            ..plain("remove without version", without_version, |machine| remove_all(machine))
+        },
+        plain("adopt by copy", adoptable, |machine| adopt_folder(machine, AdoptMode::Copy)),
+        plain("adopt by move", adoptable, |machine| adopt_folder(machine, AdoptMode::Move)),
+    ]
+}
+
+/// What is not ours: it must survive everything (but a removal, for what lies in the root).
+pub(super) fn foreign() -> Vec<(&'static str, Node)> {
+    let file = |text: &str| Node::File(text.as_bytes().to_vec(), false);
+    vec![
+        ("/outside/precious", file("outside")),
+        ("/games/doom/version.ini", file("19931210")),
+        ("/games/doom/local/save", file("of another game")),
+        ("/games/quake/.sync/state", file("of a synchroniser")),
+        ("/games/quake/notes \u{1b}[31m.txt", file("odd name")),
+        ("/games/quake/data/mine.txt", file("beside payload")),
+        ("/games/quake/shortcut", Node::Link),
+        ("/games/quake/pipe", Node::Pipe),
+        ("/games/quake/.trash-mine/x", file("unowned trash")),
+        ("/games/quake/.trash-empty", Node::Dir),
+        ("/games/quake/.local.backup.old/x", file("unowned backup")),
+        ("/games/quake/.local.installing (copy)/x", file("unowned staging")),
+        ("/games/quake/Version.INI.bak", file("no sentinel")),
+    ]
+}
+
+fn bare(machine: &SimVfs) {
+    create_game_root(&*games(machine), GAME).unwrap();
+    for (path, node) in foreign() {
+        machine.plant(Path::new(path), node);
+    }
+    machine.flush_all();
+}
+
+fn downloaded(machine: &SimVfs) {
+    bare(machine);
+    for path in PAYLOAD_OLD {
+        machine.plant(&in_root(path), Node::File(file_content(path, "1"), false));
+    }
+    plant(machine, "mine.cfg", "the user's, in the way of a new file");
+    plant(machine, "version.ini", "1\n");
+}
+
+fn installed(machine: &SimVfs) {
+    downloaded(machine);
+    install(machine, "1", &["game.exe", "run.sh", "maps/one", "shared.cfg"]).unwrap();
+    plant(machine, "local/saves/slot1", "a game of the user");
+    plant(machine, "local/shared.cfg", "changed by the user");
+    plant(machine, "local/maps/two", "made by the user, shipped later");
+    machine.plant(&in_root("local/made/by/user"), Node::Dir);
+    machine.plant(&in_root("local/wine/dosdevices"), Node::Link);
+    machine.flush_all();
+}
+
+fn foreign_local(machine: &SimVfs) {
+    downloaded(machine);
+    plant(machine, "local/game.exe", "copied from a friend");
+    plant(machine, "local/saves/slot1", "a game of the user");
+}
+
+fn without_version(machine: &SimVfs) {
+    installed(machine);
+    machine.uproot(&in_root("version.ini"));
+}
+
+fn parked(machine: &SimVfs) {
+    downloaded(machine);
+    let plan = plan_of("2", FILES_NEW, &["data/kept.pak"], PAYLOAD_OLD);
+    let (staging, _) = DownloadStaging::open_or_create(&context_of(machine), &plan).unwrap();
+    staging.write_at(0, 0, &file_content("game.rar", "2")).unwrap();
+    staging.save_progress(b"\x01").unwrap();
+    staging.park().unwrap();
+    machine.flush_all();
+}
+
+fn adoptable(machine: &SimVfs) {
+    bare(machine);
+    for path in ["game.rar", "bin/run.sh", "deep/er/file"] {
+        let path_there = Path::new("/stick/quake").join(path);
+        machine.plant(&path_there, Node::File(file_content(path, "7"), false));
+    }
+    machine.plant(Path::new("/stick/quake/saves/empty"), Node::Dir);
+    machine.plant(Path::new("/stick/quake/link"), Node::Link);
+    machine.plant(Path::new("/stick/quake/local/save"), Node::File(content("private"), false));
+    machine.plant(Path::new("/stick/quake/version.ini"), Node::File(b"7".to_vec(), false));
+}
+
+fn context_of(machine: &SimVfs) -> crate::TxnContext {
+    context(machine).unwrap()
+}
+
+fn uninstall_game(machine: &SimVfs) -> Result<(), TxnError> {
+    no_leftovers(uninstall(&context(machine).map_err(setup_error)?)?)
+}
+
+/// A leftover is a fault after the commit: the caller is told, and the machine goes on.
+fn no_leftovers(done: crate::Done) -> Result<(), TxnError> {
+    drop(done);
+    Ok(())
+}
+
+fn download_fresh(machine: &SimVfs) -> Result<(), TxnError> {
+    let plan = plan_of("2", FILES_NEW, &[], PAYLOAD_OLD);
+    no_leftovers(download(machine, &plan)?)
+}
+
+fn download_update(machine: &SimVfs) -> Result<(), TxnError> {
+    let plan = plan_of("2", FILES_NEW, &["data/kept.pak"], PAYLOAD_OLD);
+    no_leftovers(download(machine, &plan)?)
+}
+
+fn download_again(machine: &SimVfs) -> Result<(), TxnError> {
+    let plan = plan_of("1", FILES_NEW, &["data/kept.pak"], PAYLOAD_OLD);
+    no_leftovers(download(machine, &plan)?)
+}
+
+fn download_other(machine: &SimVfs) -> Result<(), TxnError> {
+    let plan = plan_of("3", &["game.rar", "other/file"], &[], PAYLOAD_OLD);
+    let context = context(machine).map_err(setup_error)?;
+    let (mut staging, resumed) = DownloadStaging::open_or_create(&context, &plan)?;
+    if !resumed.same_manifest && staging.previous().is_some() {
+        let mut start = [0; 8];
+        if let Some(previous) = staging.previous() {
+            previous.read_at(0, 0, &mut start).ok();
+        }
+        staging.drop_previous()?;
+    }
+    fill(&staging, &plan)?;
+    no_leftovers(staging.commit()?)
+}
+
+fn download_given_up(machine: &SimVfs, discard: bool) -> Result<(), TxnError> {
+    let plan = plan_of("2", FILES_NEW, &["data/kept.pak"], PAYLOAD_OLD);
+    let context = context(machine).map_err(setup_error)?;
+    let (staging, _) = DownloadStaging::open_or_create(&context, &plan)?;
+    fill(&staging, &plan)?;
+    staging.save_progress(b"\x03")?;
+    if discard { staging.discard() } else { staging.park() }
+}
+
+fn install_new(machine: &SimVfs) -> Result<(), TxnError> {
+    let files = ["game.exe", "run.sh", "maps/two", "shared.cfg", "new/file"];
+    no_leftovers(install(machine, "2", &files)?)
+}
+
+fn install_given_up(machine: &SimVfs) -> Result<(), TxnError> {
+    let context = context(machine).map_err(setup_error)?;
+    let mut staging = InstallStaging::create(&context, "2", None)?;
+    let mut file = staging.create_file("a/b/c", None)?;
+    file.write(b"half")?;
+    file.finish()?;
+    staging.copy_payload("game.rar")?;
+    staging.abort()
+}
+
+fn remove_all(machine: &SimVfs) -> Result<(), TxnError> {
+    let games = machine.open_root(Path::new("/games")).map_err(setup_error)?;
+    let context = context(machine).map_err(setup_error)?;
+    no_leftovers(remove(&context, &*games)?)
+}
+
+fn adopt_folder(machine: &SimVfs, mode: AdoptMode) -> Result<(), TxnError> {
+    let source = machine.open_root(Path::new("/stick/quake")).map_err(setup_error)?;
+    let context = context(machine).map_err(setup_error)?;
+    let request = AdoptRequest { source: Arc::clone(&source), sentinel: None, mode };
+    no_leftovers(adopt(&context, &request)?)
+}
