@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::games::{GAME, context, in_root};
+use super::place::Place;
 use super::scenarios::foreign;
 use crate::inspect::{RootState, inspect};
 use crate::intent::IntentState;
@@ -42,7 +43,8 @@ fn is_record(path: &Path) -> bool {
 
 /// Recovers and checks what must hold after every recovery. An error says what does not.
 pub(super) fn recover_and_check(machine: &SimVfs, removes_all: bool) -> Result<View, String> {
-    let context = context(machine).map_err(|error| format!("cannot open the root: {error}"))?;
+    let context =
+        context(&Place::of(machine)).map_err(|error| format!("cannot open the root: {error}"))?;
     let recovery = recover(&context).map_err(|error| format!("cannot recover: {error}"))?;
     if let Outcome::NeedsAttention(failure) = &recovery.outcome {
         return Err(format!("needs attention: {failure}; found {:#?}", recovery.found));
@@ -52,7 +54,8 @@ pub(super) fn recover_and_check(machine: &SimVfs, removes_all: bool) -> Result<V
 
 /// I2, I4, I5 and I6 on a recovered machine.
 pub(super) fn check_settled(machine: &SimVfs, removes_all: bool) -> Result<View, String> {
-    let context = context(machine).map_err(|error| format!("cannot open the root: {error}"))?;
+    let context =
+        context(&Place::of(machine)).map_err(|error| format!("cannot open the root: {error}"))?;
     let state = inspect(context.root(), GAME).map_err(|error| format!("inspect: {error}"))?;
     invariant_nothing_left(&state)?;
     let before = machine.tree();

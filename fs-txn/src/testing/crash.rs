@@ -1,11 +1,11 @@
 //! Every operation crashed after every change.
 
-use super::explore::explore;
+use super::explore::{Thorough, explore};
 use super::scenarios;
 
 fn run(name: &str) {
     let scenario = scenarios::all().into_iter().find(|scenario| scenario.name == name).unwrap();
-    let states = explore(&scenario);
+    let states = explore(&scenario, Thorough::usual()).unwrap_or_else(|error| panic!("{error}"));
     println!("{name}: {states} different states recovered from");
     assert!(states > 50, "{name}: only {states} states");
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::place::Place;
 use crate::ops::{
     DownloadPlan, DownloadStaging, InstallStaging, PlannedFile, TxnContext, TxnError,
 };
@@ -18,8 +19,8 @@ pub(super) fn games(machine: &SimVfs) -> Arc<dyn Dir> {
 }
 
 /// A context for one operation on the game.
-pub(super) fn context(machine: &SimVfs) -> Result<TxnContext, crate::FsError> {
-    let games = machine.open_root(Path::new("/games"))?;
+pub(super) fn context(place: &Place) -> Result<TxnContext, crate::FsError> {
+    let games = place.open("/games")?;
     let root = create_game_root(&*games, GAME)?;
     Ok(TxnContext::new(root, OpId::fresh(), LeaseGuard::standalone(GAME)))
 }
@@ -83,8 +84,8 @@ pub(super) fn fill(staging: &DownloadStaging, plan: &DownloadPlan) -> Result<(),
 }
 
 /// The whole download.
-pub(super) fn download(machine: &SimVfs, plan: &DownloadPlan) -> Result<crate::Done, TxnError> {
-    let context = context(machine).map_err(setup_error)?;
+pub(super) fn download(place: &Place, plan: &DownloadPlan) -> Result<crate::Done, TxnError> {
+    let context = context(place).map_err(setup_error)?;
     let (staging, _) = DownloadStaging::open_or_create(&context, plan)?;
     fill(&staging, plan)?;
     staging.save_progress(b"\x01\x02")?;
@@ -93,11 +94,11 @@ pub(super) fn download(machine: &SimVfs, plan: &DownloadPlan) -> Result<crate::D
 
 /// The whole install or update.
 pub(super) fn install(
-    machine: &SimVfs,
+    place: &Place,
     version: &str,
     files: &[&str],
 ) -> Result<crate::Done, TxnError> {
-    let context = context(machine).map_err(setup_error)?;
+    let context = context(place).map_err(setup_error)?;
     let mut staging = InstallStaging::create(&context, version, None)?;
     staging.create_dir("saves")?;
     for path in files {

@@ -7,6 +7,7 @@ mod explore;
 mod fault;
 mod fence;
 mod games;
+mod place;
 mod real;
 mod recovery_rows;
 mod resume;

@@ -7,8 +7,8 @@ use super::games::{
     GAME, content, context, download, file_content, fill, games, in_root, install, plan_of, plant,
     setup_error,
 };
+use super::place::Place;
 use crate::ops::{AdoptMode, AdoptRequest, DownloadStaging, InstallStaging, TxnError};
-use crate::vfs::Vfs;
 use crate::vfs::sim::{Node, SimVfs};
 use crate::{adopt, create_game_root, remove, uninstall};
 
@@ -16,7 +16,7 @@ use crate::{adopt, create_game_root, remove, uninstall};
 pub(super) struct Scenario {
     pub(super) name: &'static str,
     pub(super) prepare: fn(&SimVfs),
-    pub(super) run: fn(&SimVfs) -> Result<(), TxnError>,
+    pub(super) run: fn(&Place) -> Result<(), TxnError>,
     /// Whether files of others in the root go too.
     pub(super) removes_all: bool,
     /// Whether the operation ends in the state it began with (it was given up on purpose).
@@ -33,26 +33,26 @@ pub(super) fn all() -> Vec<Scenario> {
         |name, prepare, run| Scenario { name, prepare, run, removes_all: false, gives_up: false };
     let given_up = |name, prepare, run| Scenario { gives_up: true, ..plain(name, prepare, run) };
     vec![
-        plain("download", bare, |machine| download_fresh(machine)),
-        plain("download of a new version", downloaded, |machine| download_update(machine)),
-        plain("download of the same version", downloaded, |machine| download_again(machine)),
-        plain("download resumed", parked, |machine| download_fresh(machine)),
-        plain("download instead of another", parked, |machine| download_other(machine)),
-        given_up("download parked", downloaded, |machine| download_given_up(machine, false)),
-        given_up("download discarded", parked, |machine| download_given_up(machine, true)),
-        plain("install", downloaded, |machine| install_new(machine)),
-        given_up("install given up", downloaded, |machine| install_given_up(machine)),
-        plain("update", installed, |machine| install_new(machine)),
-        plain("update of a foreign local", foreign_local, |machine| install_new(machine)),
-        plain("uninstall", installed, |machine| uninstall_game(machine)),
-        plain("uninstall of a foreign local", foreign_local, |machine| uninstall_game(machine)),
-        Scenario { removes_all: true, ..plain("remove", installed, |machine| remove_all(machine)) },
+        plain("download", bare, download_fresh),
+        plain("download of a new version", downloaded, download_update),
+        plain("download of the same version", downloaded, download_again),
+        plain("download resumed", parked, download_fresh),
+        plain("download instead of another", parked, download_other),
+        given_up("download parked", downloaded, |place| download_given_up(place, false)),
+        given_up("download discarded", parked, |place| download_given_up(place, true)),
+        plain("install", downloaded, install_new),
+        given_up("install given up", downloaded, install_given_up),
+        plain("update", installed, install_new),
+        plain("update of a foreign local", foreign_local, install_new),
+        plain("uninstall", installed, uninstall_game),
+        plain("uninstall of a foreign local", foreign_local, uninstall_game),
+        Scenario { removes_all: true, ..plain("remove", installed, remove_all) },
         Scenario {
             removes_all: true,
-            ..plain("remove without version", without_version, |machine| remove_all(machine))
+            ..plain("remove without version", without_version, remove_all)
         },
-        plain("adopt by copy", adoptable, |machine| adopt_folder(machine, AdoptMode::Copy)),
-        plain("adopt by move", adoptable, |machine| adopt_folder(machine, AdoptMode::Move)),
+        plain("adopt by copy", adoptable, |place| adopt_folder(place, AdoptMode::Copy)),
+        plain("adopt by move", adoptable, |place| adopt_folder(place, AdoptMode::Move)),
     ]
 }
 
@@ -95,7 +95,7 @@ fn downloaded(machine: &SimVfs) {
 
 fn installed(machine: &SimVfs) {
     downloaded(machine);
-    install(machine, "1", &["game.exe", "run.sh", "maps/one", "shared.cfg"]).unwrap();
+    install(&Place::of(machine), "1", &["game.exe", "run.sh", "maps/one", "shared.cfg"]).unwrap();
     plant(machine, "local/saves/slot1", "a game of the user");
     plant(machine, "local/shared.cfg", "changed by the user");
     plant(machine, "local/maps/two", "made by the user, shipped later");
@@ -138,11 +138,11 @@ fn adoptable(machine: &SimVfs) {
 }
 
 fn context_of(machine: &SimVfs) -> crate::TxnContext {
-    context(machine).unwrap()
+    context(&Place::of(machine)).unwrap()
 }
 
-fn uninstall_game(machine: &SimVfs) -> Result<(), TxnError> {
-    no_leftovers(uninstall(&context(machine).map_err(setup_error)?)?)
+fn uninstall_game(place: &Place) -> Result<(), TxnError> {
+    no_leftovers(uninstall(&context(place).map_err(setup_error)?)?)
 }
 
 /// A leftover is a fault after the commit: the caller is told, and the machine goes on.
@@ -151,24 +151,24 @@ fn no_leftovers(done: crate::Done) -> Result<(), TxnError> {
     Ok(())
 }
 
-fn download_fresh(machine: &SimVfs) -> Result<(), TxnError> {
+fn download_fresh(place: &Place) -> Result<(), TxnError> {
     let plan = plan_of("2", FILES_NEW, &[], PAYLOAD_OLD);
-    no_leftovers(download(machine, &plan)?)
+    no_leftovers(download(place, &plan)?)
 }
 
-fn download_update(machine: &SimVfs) -> Result<(), TxnError> {
+fn download_update(place: &Place) -> Result<(), TxnError> {
     let plan = plan_of("2", FILES_NEW, &["data/kept.pak"], PAYLOAD_OLD);
-    no_leftovers(download(machine, &plan)?)
+    no_leftovers(download(place, &plan)?)
 }
 
-fn download_again(machine: &SimVfs) -> Result<(), TxnError> {
+fn download_again(place: &Place) -> Result<(), TxnError> {
     let plan = plan_of("1", FILES_NEW, &["data/kept.pak"], PAYLOAD_OLD);
-    no_leftovers(download(machine, &plan)?)
+    no_leftovers(download(place, &plan)?)
 }
 
-fn download_other(machine: &SimVfs) -> Result<(), TxnError> {
+fn download_other(place: &Place) -> Result<(), TxnError> {
     let plan = plan_of("3", &["game.rar", "other/file"], &[], PAYLOAD_OLD);
-    let context = context(machine).map_err(setup_error)?;
+    let context = context(place).map_err(setup_error)?;
     let (mut staging, resumed) = DownloadStaging::open_or_create(&context, &plan)?;
     if !resumed.same_manifest && staging.previous().is_some() {
         let mut start = [0; 8];
@@ -181,22 +181,22 @@ fn download_other(machine: &SimVfs) -> Result<(), TxnError> {
     no_leftovers(staging.commit()?)
 }
 
-fn download_given_up(machine: &SimVfs, discard: bool) -> Result<(), TxnError> {
+fn download_given_up(place: &Place, discard: bool) -> Result<(), TxnError> {
     let plan = plan_of("2", FILES_NEW, &["data/kept.pak"], PAYLOAD_OLD);
-    let context = context(machine).map_err(setup_error)?;
+    let context = context(place).map_err(setup_error)?;
     let (staging, _) = DownloadStaging::open_or_create(&context, &plan)?;
     fill(&staging, &plan)?;
     staging.save_progress(b"\x03")?;
     if discard { staging.discard() } else { staging.park() }
 }
 
-fn install_new(machine: &SimVfs) -> Result<(), TxnError> {
+fn install_new(place: &Place) -> Result<(), TxnError> {
     let files = ["game.exe", "run.sh", "maps/two", "shared.cfg", "new/file"];
-    no_leftovers(install(machine, "2", &files)?)
+    no_leftovers(install(place, "2", &files)?)
 }
 
-fn install_given_up(machine: &SimVfs) -> Result<(), TxnError> {
-    let context = context(machine).map_err(setup_error)?;
+fn install_given_up(place: &Place) -> Result<(), TxnError> {
+    let context = context(place).map_err(setup_error)?;
     let mut staging = InstallStaging::create(&context, "2", None)?;
     let mut file = staging.create_file("a/b/c", None)?;
     file.write(b"half")?;
@@ -205,15 +205,15 @@ fn install_given_up(machine: &SimVfs) -> Result<(), TxnError> {
     staging.abort()
 }
 
-fn remove_all(machine: &SimVfs) -> Result<(), TxnError> {
-    let games = machine.open_root(Path::new("/games")).map_err(setup_error)?;
-    let context = context(machine).map_err(setup_error)?;
+fn remove_all(place: &Place) -> Result<(), TxnError> {
+    let games = place.open("/games").map_err(setup_error)?;
+    let context = context(place).map_err(setup_error)?;
     no_leftovers(remove(&context, &*games)?)
 }
 
-fn adopt_folder(machine: &SimVfs, mode: AdoptMode) -> Result<(), TxnError> {
-    let source = machine.open_root(Path::new("/stick/quake")).map_err(setup_error)?;
-    let context = context(machine).map_err(setup_error)?;
+fn adopt_folder(place: &Place, mode: AdoptMode) -> Result<(), TxnError> {
+    let source = place.open("/stick/quake").map_err(setup_error)?;
+    let context = context(place).map_err(setup_error)?;
     let request = AdoptRequest { source: Arc::clone(&source), sentinel: None, mode };
     no_leftovers(adopt(&context, &request)?)
 }

@@ -144,10 +144,9 @@ impl Machine {
         // a later change of a name cannot be durable before an earlier one of the same name
         for later in (0..self.pending.len()).rev() {
             if wanted[later] {
-                for earlier in 0..later {
-                    if self.pending[earlier].shares_name(&self.pending[later]) {
-                        wanted[earlier] = true;
-                    }
+                let (before, after) = self.pending.split_at(later);
+                for (earlier, wanted) in before.iter().zip(&mut wanted) {
+                    *wanted |= earlier.shares_name(&after[0]);
                 }
             }
         }
