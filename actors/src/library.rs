@@ -37,6 +37,10 @@ mod start;
 mod state;
 pub(crate) mod state_files;
 mod tasks;
+#[cfg(test)]
+mod testbed;
+#[cfg(test)]
+mod tests;
 mod view;
 pub mod watch;
 mod work;

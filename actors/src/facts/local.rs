@@ -31,7 +31,7 @@ pub struct LocalGame {
     /// Whether `local/` is a directory (D2).
     pub installed: bool,
     pub availability: Option<Availability>,
-    /// The content, once hashed.
+    /// The content, once hashed; also of a damaged game, which is not ready: what it should be.
     pub manifest: Option<ManifestId>,
     /// Bytes of the payload (and of `local/` where there is no payload).
     pub bytes_total: u64,

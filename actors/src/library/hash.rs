@@ -21,6 +21,10 @@ pub(crate) mod cutter;
 mod payload;
 mod reading;
 mod recheck;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_recheck;
 pub(crate) mod thread;
 
 use cutter::Cutter;

@@ -13,6 +13,13 @@ mod lanes;
 mod sweep;
 mod words;
 
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_folder;
+#[cfg(test)]
+mod tests_model;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -21,6 +21,10 @@ use super::{
 };
 use crate::{limits::library::LOCAL_ENTRIES_MAX, manifests::ManifestStore};
 
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_kept;
 pub(crate) mod walk;
 
 use walk::{Budget, Payload, WalkEnd};
@@ -188,10 +192,15 @@ struct Look<'a> {
 impl Look<'_> {
     fn payload(&self, sentinel_bytes: &[u8], identity: DirIdentity) -> Seen {
         let game = &self.order.game;
-        if let Some(manifest) = self.committed(sentinel_bytes) {
-            return self.take_commit(&manifest, identity);
-        }
         let mut ledger = self.places.ledgers.load(game);
+        if let Some(manifest) = self.committed(sentinel_bytes) {
+            match &mut ledger {
+                Some(ledger) if is_found_as(ledger, &manifest) => {
+                    self.take_proof(ledger, &manifest)
+                }
+                _ => return self.take_commit(&manifest, identity),
+            }
+        }
         if let Some(ledger) = &mut ledger
             && !self.order.damaged.is_empty()
         {
@@ -228,6 +237,14 @@ impl Look<'_> {
         ledger.origin == Origin::Download
             && ledger.sentinel == self.sentinel.hash
             && ledger.root.inode == identity.inode
+    }
+
+    /// A verification has just found that a root found on disk is what its manifest says: it
+    /// stays a found one, and whatever is added to it becomes part of it.
+    fn take_proof(&self, ledger: &mut Ledger, manifest: &Manifest) {
+        ledger.files = compare(self.root, &expected(manifest)).now;
+        ledger.damaged.clear();
+        self.places.ledgers.save(&self.order.game, ledger);
     }
 
     /// A download has just put this there: how it looks now is how it should look.
@@ -328,6 +345,11 @@ impl Look<'_> {
             false
         })
     }
+}
+
+/// Whether the root was hashed as it was found, and the manifest is what came out.
+fn is_found_as(ledger: &Ledger, manifest: &Manifest) -> bool {
+    ledger.origin == Origin::Found && ledger.manifest == manifest.id()
 }
 
 /// How the files of a manifest must look, as far as it says.

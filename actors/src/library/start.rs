@@ -116,15 +116,23 @@ fn remembered(
         games.clone_from(&saved.games);
     }
     for (game, local) in &published.games {
-        games.entry(game.clone()).or_insert_with(|| Remembered {
-            // No sentinel has this hash: the next scan takes nothing of it for granted.
-            sentinel: local.version.clone().map(|version| (version, [0; 32])),
+        let before = games.get(game);
+        let kept = before.and_then(|before: &Remembered| before.kept);
+        let remarks_said = before.and_then(|before| before.remarks_said);
+        let same_version = before
+            .and_then(|before| before.sentinel.clone())
+            .filter(|(version, _)| local.version.as_ref() == Some(version));
+        // No sentinel has this hash: the next scan takes nothing of it for granted.
+        let unseen = || local.version.clone().map(|version| (version, [0; 32]));
+        let remembered = Remembered {
+            sentinel: same_version.or_else(unseen),
             installed: local.installed,
             bytes_total: local.bytes_total,
             manifest: local.manifest.filter(|_| local.is_ready()),
-            kept: None,
-            remarks_said: None,
-        });
+            kept,
+            remarks_said,
+        };
+        games.insert(game.clone(), remembered);
     }
     games
 }

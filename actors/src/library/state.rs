@@ -55,6 +55,9 @@ pub struct State {
 pub(super) struct Saving {
     pub(super) dirty: bool,
     pub(super) running: bool,
+    /// What the running write writes.
+    pub(super) written: Option<Saved>,
+    /// What is known to stand in the file.
     pub(super) last: Option<Saved>,
     pub(super) problem: Option<String>,
 }

@@ -284,7 +284,7 @@ impl State {
             return;
         }
         self.saving.running = true;
-        self.saving.last = Some(saved.clone());
+        self.saving.written = Some(saved.clone());
         let file = self.file.clone();
         self.tasks.blocking(
             move || Done::Saved(file.save(&saved).map_err(|error| error.to_string())),
@@ -294,9 +294,7 @@ impl State {
 
     pub(super) fn on_saved(&mut self, problem: Option<String>) {
         self.saving.running = false;
-        if problem.is_some() {
-            self.saving.last = None;
-        }
+        self.saving.last = self.saving.written.take().filter(|_| problem.is_none());
         if problem != self.saving.problem {
             self.publisher.problem(FILE_PART, problem.clone());
             self.saving.problem = problem;

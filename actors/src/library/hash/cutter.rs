@@ -30,6 +30,8 @@ pub(crate) struct Cutter {
 /// A file that is being read from its beginning to its end.
 struct Source<'a, P> {
     file: &'a dyn File,
+    /// No more than this is expected: a file that grows while it is read must not keep us.
+    size: u64,
     offset: u64,
     at_end: bool,
     /// Is told how many bytes were read; `false` gives up.
@@ -45,7 +47,7 @@ impl Cutter {
         params: ChunkParams,
         progress: impl FnMut(u64) -> bool,
     ) -> Result<Vec<ChunkEntry>, CutEnd> {
-        let mut source = Source { file, offset: 0, at_end: false, progress };
+        let mut source = Source { file, size, offset: 0, at_end: false, progress };
         let max = params.max as usize;
         let mut chunks = Vec::new();
         self.reset(max);
@@ -62,9 +64,6 @@ impl Cutter {
             chunks.push(entry(&window[..len]));
             self.start += len;
             cut_total += len as u64;
-            if cut_total > size {
-                return Err(CutEnd::Changed);
-            }
         }
         if cut_total == size { Ok(chunks) } else { Err(CutEnd::Changed) }
     }
@@ -76,7 +75,8 @@ impl Cutter {
         chunks: &[ChunkEntry],
         progress: impl FnMut(u64) -> bool,
     ) -> Result<(), CutEnd> {
-        let mut source = Source { file, offset: 0, at_end: false, progress };
+        let size = chunks.iter().map(|chunk| u64::from(chunk.len)).sum();
+        let mut source = Source { file, size, offset: 0, at_end: false, progress };
         let longest = chunks.iter().map(|chunk| chunk.len as usize).max().unwrap_or(0);
         self.reset(longest);
         for chunk in chunks {
@@ -120,6 +120,9 @@ impl Cutter {
             source.at_end = count == 0;
             source.offset += count as u64;
             self.end += count;
+            if source.offset > source.size {
+                return Err(CutEnd::Changed);
+            }
             if !(source.progress)(count as u64) {
                 return Err(CutEnd::Cancelled);
             }

@@ -57,7 +57,7 @@ pub struct LocalFacts {
     pub installed: bool,
     /// Whether it can be shared (D3).
     pub availability: Option<Availability>,
-    /// Its content, once known.
+    /// Its content, once known; also when the files are not what it says any more.
     pub manifest: Option<ManifestId>,
     /// Its size.
     pub bytes_total: u64,
@@ -228,7 +228,7 @@ impl Entry {
             version: scan.sentinel.as_ref().map(|sentinel| sentinel.version.clone()),
             installed: scan.installed,
             availability: self.availability(),
-            manifest: scan.content.manifest(),
+            manifest: scan.content.manifest_to_compare(),
             bytes_total: scan.bytes_total,
             hashing,
             problem: self.problem(),
@@ -289,6 +289,16 @@ impl Content {
             Self::Unhashed { fingerprint } | Self::Suspect { fingerprint, .. } => {
                 Some(*fingerprint)
             }
+            _ => None,
+        }
+    }
+
+    /// The manifest of content that is known, sound or not: a verification compares with it.
+    fn manifest_to_compare(&self) -> Option<ManifestId> {
+        match self {
+            Self::Known { manifest, .. }
+            | Self::Suspect { manifest, .. }
+            | Self::Damaged { manifest, .. } => Some(*manifest),
             _ => None,
         }
     }
