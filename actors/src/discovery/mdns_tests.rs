@@ -195,3 +195,19 @@ fn the_advert_tells_nothing_but_id_and_version() {
         }
     }
 }
+
+/// Proves F23: where nothing can be announced the user is told in a sentence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_an_interface_says_so() {
+    if !alone_on_loopback("a_node_without_an_interface_says_so") {
+        return;
+    }
+    let address = ([127, 0, 0, 1], 4001).into();
+    let advert = Advert { peer: PeerId([1; 32]), protocol: 1, port: 4001, address };
+    let (found, mut news) = mpsc::channel(8);
+    let absent = MdnsDiscovery::new(vec!["absent0".to_owned()]);
+    let _guard = absent.start(advert, found).unwrap();
+    let hindered = next(&mut news, |news| matches!(news, DiscoveryNews::Hindered(_))).await;
+    let DiscoveryNews::Hindered(Some(text)) = hindered else { panic!("{hindered:?}") };
+    assert!(text.contains("5353"), "{text}");
+}

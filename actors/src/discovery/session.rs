@@ -38,19 +38,28 @@ pub(super) struct Session {
     opened_at: Instant,
     answered_at: Instant,
     renames: u32,
-    health: Health,
+    announced: bool,
+    /// What was told last about our advert; `None` if nothing was.
+    told: Option<Option<Hindrance>>,
     news: Vec<DiscoveryNews>,
     ignored: u64,
     ignored_last: Option<(String, Ignored)>,
     ignored_told_at: Option<Instant>,
 }
 
-/// Whether our advert gets out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
-    Starting,
-    Announced,
-    Hindered,
+/// Why our advert does not get out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Hindrance {
+    #[error(
+        "the mDNS daemon does not keep up with what arrives on the network; connecting by address \
+         works"
+    )]
+    Flooded,
+    #[error(
+        "this node cannot announce itself: no network interface is up, or another program keeps the \
+         mDNS port (UDP 5353) to itself; connecting by address works"
+    )]
+    NoWayOut,
 }
 
 /// What a look at the daemon and the interfaces showed.
@@ -90,7 +99,8 @@ impl Session {
             opened_at: now,
             answered_at: now,
             renames: 0,
-            health: Health::Starting,
+            announced: false,
+            told: None,
             news: Vec::new(),
             ignored: 0,
             ignored_last: None,
@@ -234,7 +244,7 @@ impl Session {
             }
         }
         (self.is_subscribed, self.must_browse) = (true, false);
-        (self.looking, self.renames) = (None, 0);
+        (self.looking, self.renames, self.announced) = (None, 0, false);
         self.opened_at = Instant::now();
         self.answered_at = self.opened_at;
         GOES_ON
@@ -297,7 +307,8 @@ impl Session {
         match event {
             DaemonEvent::Announce(_, addresses) => {
                 tracing::debug!(%addresses, "announced by mDNS");
-                self.set_health(Health::Announced, None);
+                self.announced = true;
+                self.judge_health();
             }
             DaemonEvent::Error(error) => tracing::warn!(%error, "mDNS reports a fault"),
             DaemonEvent::NameChange(change) => {
@@ -312,27 +323,23 @@ impl Session {
         GOES_ON
     }
 
+    /// Tells whether our advert gets out, whenever that changes; nothing as long as it is unclear.
     fn judge_health(&mut self) {
-        if self.answered_at.elapsed() > limits::MDNS_ANSWER_DEADLINE {
-            let text = "the mDNS daemon does not keep up with what arrives on the network; \
-                        connecting by address works";
-            self.set_health(Health::Hindered, Some(text));
-        } else if self.health == Health::Starting
-            && self.opened_at.elapsed() > limits::MDNS_ANNOUNCE_DEADLINE
-        {
-            let text = "this node cannot announce itself: no network interface is up, or another \
-                        program keeps the mDNS port (UDP 5353) to itself; connecting by address \
-                        works";
-            self.set_health(Health::Hindered, Some(text));
-        }
-    }
-
-    fn set_health(&mut self, health: Health, problem: Option<&str>) {
-        if self.health != health {
-            tracing::debug!(from = ?self.health, to = ?health, "discovery");
-            self.health = health;
+        let hindrance = if self.answered_at.elapsed() > limits::MDNS_ANSWER_DEADLINE {
+            Some(Hindrance::Flooded)
+        } else if self.announced {
+            None
+        } else if self.opened_at.elapsed() > limits::MDNS_ANNOUNCE_DEADLINE {
+            Some(Hindrance::NoWayOut)
+        } else {
+            return;
+        };
+        if self.told != Some(hindrance) {
+            tracing::debug!(from = ?self.told, to = ?hindrance, "discovery");
+            self.told = Some(hindrance);
             self.news.retain(|news| !matches!(news, DiscoveryNews::Hindered(_)));
-            self.news.push(DiscoveryNews::Hindered(problem.map(str::to_owned)));
+            let text = hindrance.map(|hindrance| hindrance.to_string());
+            self.news.push(DiscoveryNews::Hindered(text));
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use lanspread_wire::limits::{ADDRESSES_MAX, FRAME_BYTES_MAX};
+
 // ---- connections ----
 
 /// Connections open at once, dialled and accepted together. One broadcast domain of a party is
@@ -43,24 +45,22 @@ pub const REQUEST_STREAMS_MAX: u32 = 16;
 /// Bidirectional streams a peer may open: its requests and, by the dialler, the control stream.
 pub const STREAMS_MAX: u32 = REQUEST_STREAMS_MAX + 1;
 
-/// Bytes a peer may send on one stream before we have read them. It fills fast Ethernet many times
-/// over at the round trips of a LAN, and it is what brakes a transfer: a connection-wide brake
-/// makes the control stream wait behind the bulk.
-pub const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bytes a peer may send on one stream before we have read them. It fills gigabit Ethernet many
+/// times over at the round trips of a LAN, and it is what brakes a transfer.
+pub const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
 
 /// Bytes a peer may send on all its streams before we have read them, as long as it is no source of
 /// a running download. Times [`CONNECTIONS_MAX`] it bounds what hostile peers can make us hold.
 pub const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 
-/// The same for a source of a running download (see [`crate::net::endpoint::widen`]): as many bulk
-/// streams as [`BULK_STREAMS_MAX`] at their full window, and room for the control stream.
-pub const SOURCE_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-
-/// Bulk streams at once on one connection that keep the connection window from binding.
-pub const BULK_STREAMS_MAX: u32 = 7;
+/// The same for a source of a running download (see [`crate::net::endpoint::widen`]): every stream
+/// at its full window, and every request of its own. It must never be what brakes: then whoever is
+/// served last waits longest, and the control stream stands still for seconds behind the bulk.
+pub const SOURCE_WINDOW_BYTES: u32 =
+    STREAMS_MAX * STREAM_WINDOW_BYTES + REQUEST_STREAMS_MAX * FRAME_BYTES_MAX as u32;
 
 /// Bytes we keep for one peer until it has acknowledged them. As large as the window of the other
-/// side, so that the sender's own limit never binds first.
+/// side, so that the sender's own limit never brakes either.
 pub const SEND_WINDOW_BYTES: u64 = SOURCE_WINDOW_BYTES as u64;
 
 /// Priority of the control stream: above everything else on the connection.
@@ -129,7 +129,7 @@ pub const ADDRESS_CHECK_EVERY: Duration = Duration::from_secs(4);
 pub const INSTANCES_MAX: usize = 512;
 
 /// Addresses believed of one instance.
-pub const ADDRESSES_PER_INSTANCE_MAX: usize = lanspread_wire::limits::ADDRESSES_MAX;
+pub const ADDRESSES_PER_INSTANCE_MAX: usize = ADDRESSES_MAX;
 
 /// Sightings between the network side and the actor.
 pub const SIGHTINGS_IN_FLIGHT_MAX: usize = 64;
@@ -215,11 +215,8 @@ pub const DISCOVERY_RETRY_AFTER: Duration = Duration::from_secs(120);
 
 // A call with every segment at its largest still fits into one UDP payload.
 const _: () = assert!(DATAGRAM_BYTES_MAX as usize * SEGMENTS_PER_CALL <= DATAGRAM_BATCH_BYTES_MAX);
-// The per-stream windows brake a source, never the connection.
-const _: () =
-    assert!(BULK_STREAMS_MAX * STREAM_WINDOW_BYTES + STREAM_WINDOW_BYTES <= SOURCE_WINDOW_BYTES);
-// One stream can always use its whole window.
-const _: () = assert!(STREAM_WINDOW_BYTES < CONNECTION_WINDOW_BYTES);
+// Beside a manifest or two there is room for the control stream also without widening.
+const _: () = assert!(3 * STREAM_WINDOW_BYTES < CONNECTION_WINDOW_BYTES);
 // All peers together cannot make us hold more than half a gigabyte.
 const _: () = assert!(CONNECTIONS_MAX as u64 * CONNECTION_WINDOW_BYTES as u64 <= 512 * 1024 * 1024);
 // Losing two keep-alives in a row must not lose the connection.

@@ -134,7 +134,7 @@ pub(crate) fn forged(victim: u8, own: u8) -> Arc<CertifiedKey> {
     key(tls::spki_of_peer(identity(victim).peer_id()), own)
 }
 
-/// A dialler that shows `key`, or nothing, and speaks `alpn`.
+/// A dialler that shows `key`, or nothing, and speaks `alpn`. It would send early data if it could.
 pub(crate) fn dialler(key: Option<Arc<CertifiedKey>>, alpn: &[u8]) -> ClientConfig {
     let builder = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -148,6 +148,7 @@ pub(crate) fn dialler(key: Option<Arc<CertifiedKey>>, alpn: &[u8]) -> ClientConf
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![alpn.to_vec()];
+    config.enable_early_data = true;
     ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()))
 }
 

@@ -1,16 +1,19 @@
-//! Two endpoints on the virtual network, on the paused clock: bytes arrive whole under loss, a silent
-//! link is noticed in time, and one seed gives one run.
+//! Two endpoints on the virtual network, on the paused clock: bytes arrive whole under loss, a
+//! silent link is noticed in time, and one seed gives one run.
 
 use std::{net::SocketAddr, time::Duration};
 
 use lanspread_actors::net::{
-    endpoint::{Bound, Listen, bind, dial},
+    endpoint::{Bound, Listen, bind, dial, widen},
     identity::Identity,
     limits,
 };
 use lanspread_tests::hub::{Hub, Link};
 use quinn::{Connection, ConnectionError};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 
 /// Where node `number` lives.
 pub(crate) fn address(number: u8) -> SocketAddr {
@@ -165,4 +168,74 @@ async fn run(seed: u64) -> (u64, Duration) {
 async fn a_seed_decides_the_whole_run() {
     assert_eq!(run(5).await, run(5).await);
     assert_ne!(run(5).await.0, run(6).await.0);
+}
+
+/// Asks on a control stream beside `streams` of bulk over a link that is the bottleneck; how long
+/// the slowest of some answers took.
+async fn slowest_answer(streams: u32, bulk_priority: i32, widened: bool) -> Duration {
+    let hub = Hub::new(16, Link { rate: Some(12_500_000), ..Link::default() });
+    let (one, two) = (node(&hub, 1), node(&hub, 2));
+    let (dialled, accepted) = connect(&one, 1, &two).await;
+    if widened {
+        widen(&accepted);
+    }
+    let (mut send, mut receive) = dialled.open_bi().await.unwrap();
+    send.set_priority(limits::PRIORITY_CONTROL).unwrap();
+    let mut tasks = JoinSet::new();
+    for _ in 0..streams {
+        let bulk = dialled.clone();
+        tasks.spawn(async move {
+            let (mut send, _receive) = bulk.open_bi().await.unwrap();
+            send.set_priority(bulk_priority).unwrap();
+            while send.write_all(&[7; 64 * 1024]).await.is_ok() {}
+        });
+    }
+    tasks.spawn(answer_questions(accepted));
+    let mut slowest = Duration::ZERO;
+    for _ in 0..50 {
+        sleep(Duration::from_millis(100)).await;
+        let asked_at = Instant::now();
+        let mut byte = [0];
+        let trip = async {
+            send.write_all(&[1]).await.unwrap();
+            receive.read_exact(&mut byte).await.unwrap();
+        };
+        let answered = timeout(Duration::from_secs(5), trip).await;
+        slowest = slowest.max(asked_at.elapsed());
+        if answered.is_err() {
+            break;
+        }
+    }
+    slowest
+}
+
+/// Reads and forgets bulk, and answers what is a single byte.
+async fn answer_questions(connection: Connection) {
+    let mut readers = JoinSet::new();
+    while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+        readers.spawn(async move {
+            let mut buffer = vec![0; 1 << 20];
+            while let Ok(Some(count)) = receive.read(&mut buffer).await {
+                if count == 1 {
+                    send.write_all(&buffer[..1]).await.unwrap();
+                }
+            }
+        });
+    }
+}
+
+/// Proves F15, P9: with our priorities and windows the control stream waits for the queue of the
+/// link and no longer, however many streams of bulk there are. With the bulk on top, or with the
+/// window of the connection as the brake, it stands still.
+#[tokio::test(start_paused = true)]
+async fn the_control_stream_overtakes_the_bulk() {
+    let most = limits::REQUEST_STREAMS_MAX;
+    for streams in [1, 2, 4, most] {
+        let ours = slowest_answer(streams, limits::PRIORITY_BULK, true).await;
+        assert!(ours < Duration::from_millis(250), "{streams} streams: {ours:?}");
+    }
+    let on_top = slowest_answer(2, limits::PRIORITY_CONTROL + 1, true).await;
+    assert!(on_top > Duration::from_secs(1), "{on_top:?}");
+    let narrow = slowest_answer(most, limits::PRIORITY_BULK, false).await;
+    assert!(narrow > Duration::from_secs(1), "{narrow:?}");
 }

@@ -95,7 +95,16 @@ impl Wiring {
     /// Node `number` on the hub and the segment.
     pub(crate) async fn virtual_node(number: u8, hub: &Hub, segment: &VirtualDiscovery) -> Self {
         let transport = hub.transport(address(number));
-        Self::new(number, transport, None, segment).await
+        Self::new(number, transport, None, &[], segment).await
+    }
+
+    /// Node `number` on real sockets of the interfaces named, or of all.
+    pub(crate) async fn node_on(
+        number: u8,
+        interfaces: &[&str],
+        segment: &VirtualDiscovery,
+    ) -> Self {
+        Self::new(number, Transport::Udp, None, interfaces, segment).await
     }
 
     /// Node `number` on a real socket of loopback.
@@ -104,13 +113,14 @@ impl Wiring {
         listen: SocketAddr,
         segment: &VirtualDiscovery,
     ) -> Self {
-        Self::new(number, Transport::Udp, Some(listen), segment).await
+        Self::new(number, Transport::Udp, Some(listen), &[], segment).await
     }
 
     async fn new(
         number: u8,
         transport: Transport,
         listen: Option<SocketAddr>,
+        interfaces: &[&str],
         segment: &VirtualDiscovery,
     ) -> Self {
         let (view_addr, view) = collector().await;
@@ -123,7 +133,7 @@ impl Wiring {
             games_dir: None,
             name: Some(format!("node {number}")),
             listen,
-            interfaces: Vec::new(),
+            interfaces: interfaces.iter().map(|name| (*name).to_owned()).collect(),
             catalog: None,
             transport,
             discovery: segment.backend(),
