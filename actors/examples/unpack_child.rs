@@ -96,6 +96,12 @@ fn misbehave(order: &str) -> io::Result<()> {
             out.write_all(&frame(8, &[0; 16]))?;
             out.write_all(&begin_file())
         }
+        "confined" => {
+            confine(Format::Zip, 0)?;
+            out.write_all(b"!")?;
+            out.flush()?;
+            hang()
+        }
         "memory" => {
             confine(Format::Zip, 0)?;
             let mut kept = Vec::new();

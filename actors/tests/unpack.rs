@@ -15,6 +15,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+#[cfg(target_os = "linux")]
+use std::{io::Read, process::Stdio};
 
 use lanspread_actors::unpack::{
     ArchiveSet, LocatedArchive, SinkError, TreeSink, UnpackError, UnpackLimits, UnpackRequest,
@@ -342,6 +344,36 @@ fn the_confined_child_can_open_change_and_reach_nothing() {
         assert!(!told.contains("open") && !told.contains("create a file"), "{told}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Proves T65 for the numbers, as the kernel sees them from outside.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_kernel_holds_the_child_to_its_limits() {
+    let mut child = Command::new(program())
+        .args(["__unpack", "zip", "misbehave-confined.zip"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = [0];
+    child.stdout.take().unwrap().read_exact(&mut ready).unwrap();
+    let told = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap();
+    let (limits, status) = (told("limits"), told("status"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for (name, value) in [
+        ("Max address space", "1073741824"),
+        ("Max cpu time", "600"),
+        ("Max open files", "0"),
+        ("Max file size", "0"),
+        ("Max core file size", "0"),
+    ] {
+        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+        let values: Vec<&str> = line[name.len()..].split_whitespace().take(2).collect();
+        assert_eq!(values, [value, value], "{name}");
+    }
+    let has = |wanted: &str| status.lines().any(|line| line.replace('\t', " ") == wanted);
+    assert!(has("Seccomp: 2") && has("NoNewPrivs: 1"), "{status}");
 }
 
 #[test]

@@ -53,12 +53,22 @@ pub(super) fn decode(
         // an older archive in memory. The parent counts what comes out.
         _ => options.with_max_total_output_bytes(u64::MAX),
     };
-    let buffered = options.with_rar50_buffered_decode_limit(RAR_BUFFERED_BYTES);
-    match extract(&archives, buffered, members.clone(), emitter) {
+    in_two_attempts(emitter, |buffered_bytes| {
+        let options = options.with_rar50_buffered_decode_limit(buffered_bytes);
+        extract(&archives, options, members.clone(), emitter)
+    })
+}
+
+/// Decodes with the small buffer that is enough for every archive met so far, and with a large
+/// one where a member has a filter that cannot be streamed.
+fn in_two_attempts(
+    emitter: &Emitter,
+    mut attempt: impl FnMut(u64) -> Result<(), Stopped>,
+) -> Result<(), DecodeError> {
+    match attempt(RAR_BUFFERED_BYTES) {
         Err(Stopped::NeedsBuffer) => {
             emitter.replay();
-            let buffered = options.with_rar50_buffered_decode_limit(RAR_BUFFERED_RETRY_BYTES);
-            extract(&archives, buffered, members, emitter).map_err(Stopped::into_error)
+            attempt(RAR_BUFFERED_RETRY_BYTES).map_err(Stopped::into_error)
         }
         other => other.map_err(Stopped::into_error),
     }
@@ -369,5 +379,65 @@ fn volume_of(error: &Error) -> Option<usize> {
         Error::InVolume { number, .. } => number.checked_sub(1),
         Error::AtEntry { source, .. } | Error::AtArchiveOffset { source, .. } => volume_of(source),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::Shared, *};
+
+    fn session(emitter: &Emitter) -> Session {
+        Session {
+            emitter: emitter.clone(),
+            family: None,
+            members: VecDeque::new(),
+            is_file_open: false,
+            failure: None,
+        }
+    }
+
+    /// The error is wrapped in the name of its entry and, in a set, in the number of its volume.
+    #[test]
+    fn only_a_filter_that_cannot_be_streamed_asks_for_another_attempt() {
+        let emitter = Emitter::new(Box::new(Shared::default()));
+        let limit = Error::Rar50BufferedDecodeLimitExceeded { limit: 1, required: 2 };
+        let wrapped = Error::InVolume {
+            number: 2,
+            source: Box::new(limit.at_entry(b"a".to_vec(), "decoding")),
+        };
+        assert!(matches!(session(&emitter).stopped(&wrapped), Stopped::NeedsBuffer));
+        let other = Error::InVolume {
+            number: 2,
+            source: Box::new(Error::TooShort.at_entry(b"a".to_vec(), "decoding")),
+        };
+        let Stopped::Failed(DecodeError::Archive { code, part, message }) =
+            session(&emitter).stopped(&other)
+        else {
+            panic!("another failure must not be tried again");
+        };
+        assert_eq!((code, part), (FailCode::Damaged, Some(1)));
+        assert!(message.contains("'a'"), "{message}");
+    }
+
+    #[test]
+    fn the_second_attempt_has_the_larger_buffer_and_is_the_last() {
+        let out = Shared::default();
+        let emitter = Emitter::new(Box::new(out.clone()));
+        let mut limits = Vec::new();
+        let decoded = in_two_attempts(&emitter, |limit| {
+            limits.push(limit);
+            emitter.file("a", None, false).map_err(Stopped::Failed)?;
+            emitter.data(b"12").map_err(Stopped::Failed)?;
+            if limits.len() == 1 {
+                return Err(Stopped::NeedsBuffer);
+            }
+            emitter.data(b"34").map_err(Stopped::Failed)?;
+            emitter.end_file().map_err(Stopped::Failed)
+        });
+        assert!(emitter.finish(decoded));
+        assert_eq!(limits, [RAR_BUFFERED_BYTES, RAR_BUFFERED_RETRY_BYTES]);
+
+        let again = in_two_attempts(&emitter, |_| Err(Stopped::NeedsBuffer));
+        assert!(matches!(again, Err(DecodeError::Archive { code: FailCode::Memory, .. })));
     }
 }

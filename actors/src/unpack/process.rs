@@ -177,22 +177,28 @@ pub(super) fn how_it_ended(status: io::Result<ExitStatus>) -> String {
     };
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        const NAMES: [(i32, &str); 8] = [
-            (4, "it met an illegal instruction"),
-            (6, "it gave up, as when memory runs out"),
-            (7, "it met a bus error"),
-            (9, "somebody killed it, as when memory runs out"),
-            (11, "it met an invalid address"),
-            (24, "it used up its processor time"),
-            (25, "it tried to write a file"),
-            (31, "it made a forbidden system call"),
-        ];
-        let name = NAMES.iter().find(|(number, _)| *number == signal);
-        let name = name.map_or_else(String::new, |(_, name)| format!(": {name}"));
-        return format!("was ended by signal {signal}{name}");
+        return format!("was ended by signal {signal}{}", why(signal));
     }
     match status.code() {
         Some(code) => format!("ended with exit code {code} and without a word"),
         None => "ended without a word".to_owned(),
     }
+}
+
+/// What a signal says about a decoder.
+#[cfg(unix)]
+fn why(signal: i32) -> &'static str {
+    use rustix::process::Signal;
+
+    let known = [
+        (Signal::ILL, ": it met an illegal instruction"),
+        (Signal::ABORT, ": it gave up, as when memory runs out"),
+        (Signal::BUS, ": it met a bus error"),
+        (Signal::KILL, ": somebody killed it, as when memory runs out"),
+        (Signal::SEGV, ": it met an invalid address"),
+        (Signal::XCPU, ": it used up its processor time"),
+        (Signal::XFSZ, ": it tried to write a file"),
+        (Signal::SYS, ": it made a forbidden system call"),
+    ];
+    known.iter().find(|(known, _)| known.as_raw() == signal).map_or("", |(_, why)| why)
 }
