@@ -25,10 +25,10 @@ pub struct RootState {
     pub local: Local,
     /// The recorded intent.
     pub intent: IntentState,
-    /// Owned stagings of installs, the newest first.
-    pub installing: Vec<OwnedDir>,
-    /// Owned backups of `local/`, the newest first.
-    pub backups: Vec<OwnedDir>,
+    /// The owned staging of an install.
+    pub installing: Option<OwnedDir>,
+    /// The owned backup of `local/`.
+    pub backup: Option<OwnedDir>,
     /// The owned staging of a download.
     pub download: Option<DownloadFound>,
     /// Owned trash.
@@ -170,8 +170,8 @@ pub fn inspect(root: &dyn Dir, game: &str) -> Result<RootState, FsError> {
         sentinel_discarded: None,
         local: Local::Absent,
         intent: Intent::read(root, game)?,
-        installing: Vec::new(),
-        backups: Vec::new(),
+        installing: None,
+        backup: None,
         download: None,
         trash: Vec::new(),
         tmps: Vec::new(),
@@ -184,8 +184,6 @@ pub fn inspect(root: &dyn Dir, game: &str) -> Result<RootState, FsError> {
     if let Some(found) = state.download.take() {
         state.download = Some(with_promotion(root, found, &state)?);
     }
-    state.installing.sort_by_key(|dir| std::cmp::Reverse(dir.marker.generation));
-    state.backups.sort_by_key(|dir| std::cmp::Reverse(dir.marker.generation));
     state.generation_newest = newest_generation(&state);
     Ok(state)
 }
@@ -223,16 +221,10 @@ fn inspect_entry(root: &dyn Dir, entry: &DirEntry, state: &mut RootState) -> Res
             }
             state.tmps.push(name.to_owned());
         }
-        _ if layout::is_variant_of(&entry.name, layout::LOCAL_BACKUP) => {
-            if let Some(owned) = owned_dir(root, entry, state)? {
-                state.backups.push(owned);
-            }
-        }
-        _ if layout::is_variant_of(&entry.name, layout::LOCAL_INSTALLING) => {
-            if let Some(owned) = owned_dir(root, entry, state)? {
-                state.installing.push(owned);
-            }
-        }
+        layout::LOCAL_BACKUP => state.backup = owned_dir(root, entry, state)?,
+        layout::LOCAL_INSTALLING => state.installing = owned_dir(root, entry, state)?,
+        // copies that other programs make carry our marker, and are not ours for that
+        _ if layout::is_like_ours(&entry.name) => push_unowned(state, entry, "a copy"),
         _ if layout::is_trash_name(&entry.name) => inspect_trash(root, entry, state)?,
         _ => {}
     }
@@ -328,6 +320,6 @@ fn newest_generation(state: &RootState) -> u64 {
     let intent = state.intent_valid().map(|intent| intent.generation);
     let local = state.local_record().map(|marker| marker.generation);
     let download = state.download.as_ref().map(|found| found.marker.generation);
-    let dirs = state.installing.iter().chain(&state.backups).map(|dir| dir.marker.generation);
+    let dirs = state.installing.iter().chain(&state.backup).map(|dir| dir.marker.generation);
     intent.into_iter().chain(local).chain(download).chain(dirs).max().unwrap_or(0)
 }

@@ -93,13 +93,15 @@ fn trash_check(game: &str, stem: &str) -> String {
     hex::encode(check)
 }
 
-/// Whether `name` may be a variant of the reserved directory `base`: itself, or with a suffix as
-/// a synchronising program adds one.
+/// Whether a name is one of the directories of an operation with something behind it, as a
+/// synchronising program or a file manager names a copy.
 #[must_use]
-pub fn is_variant_of(name: &OsStr, base: &str) -> bool {
+pub fn is_like_ours(name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| {
-        name.strip_prefix(base)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ' ', '-', '_', '~', '(']))
+        [DOWNLOAD, LOCAL_INSTALLING, LOCAL_BACKUP].iter().any(|base| {
+            let rest = name.strip_prefix(base);
+            rest.is_some_and(|rest| rest.starts_with(['.', ' ', '-', '_', '~', '(']))
+        })
     })
 }
 
@@ -197,10 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn variants_of_reserved_directories() {
-        let is = |name: &str| is_variant_of(OsStr::new(name), LOCAL_BACKUP);
-        assert!(is(".local.backup") && is(".local.backup.1") && is(".local.backup (copy)"));
-        assert!(!is(".local.backups") && !is(".local") && !is("local.backup"));
+    fn copies_of_our_directories_are_recognised() {
+        let is = |name: &str| is_like_ours(OsStr::new(name));
+        assert!(is(".local.backup.1") && is(".download (copy)") && is(".local.installing~"));
+        assert!(!is(".local.backup") && !is(".local.backups") && !is(".local") && !is("local"));
     }
 
     #[test]

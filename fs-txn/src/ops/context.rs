@@ -218,10 +218,20 @@ impl Txn {
         }
     }
 
-    /// Clears the intent after a commit; a failure is a leftover, not a failure of the operation.
-    pub(crate) fn clear_intent(&self, done: &mut Done) -> Result<(), TxnError> {
+    /// Ends an operation that is committed. What could not be cleared away is tried once more, by
+    /// the recovery; if that fails too it is told as a leftover, and the intent stays for the
+    /// next recovery.
+    pub(crate) fn settle(&self, done: &mut Done) -> Result<(), TxnError> {
         self.enter(Step::IntentClear)?;
-        done.note(self.drop_intent());
+        if done.leftovers.is_empty() {
+            done.note(self.drop_intent());
+        }
+        if !done.leftovers.is_empty() && !self.context.lease.is_fenced() {
+            let recovered = recover(&self.context);
+            if recovered.is_ok_and(|recovery| recovery.outcome.is_usable()) {
+                done.leftovers.clear();
+            }
+        }
         Ok(())
     }
 

@@ -30,7 +30,7 @@ pub fn remove(context: &TxnContext, games: &dyn Dir) -> Result<Done, TxnError> {
         let mut done = Done::default();
         txn.enter(Step::CleanUp)?;
         done.note(remove_trash(&*txn.root, &bin.name));
-        txn.clear_intent(&mut done)?;
+        txn.settle(&mut done)?;
         Ok(done)
     })?;
     if done.leftovers.is_empty() {

@@ -33,7 +33,7 @@ pub fn uninstall(context: &TxnContext) -> Result<Done, TxnError> {
         let mut done = Done::default();
         txn.enter(Step::CleanUp)?;
         done.note(txn.trash(layout::LOCAL_BACKUP));
-        txn.clear_intent(&mut done)?;
+        txn.settle(&mut done)?;
         Ok(done)
     })
 }

@@ -143,9 +143,5 @@ fn warnings(found: &RootState) -> Vec<String> {
     for unowned in &found.unowned {
         warnings.push(format!("left alone: {}", unowned.reason));
     }
-    for stale in found.backups.iter().skip(1).chain(found.installing.iter().skip(1)) {
-        let name = crate::vfs::shown(&stale.name);
-        warnings.push(format!("left alone: {name} of an older operation"));
-    }
     warnings
 }

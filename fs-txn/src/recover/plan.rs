@@ -159,9 +159,9 @@ fn without_intent(state: &RootState) -> Draft {
     let mut actions = Vec::new();
     let restored = restore_lost(state, &mut actions);
     restore_sentinel(state, &mut actions);
-    trash_first(&state.installing, &mut actions);
+    trash(state.installing.as_ref(), &mut actions);
     if !restored && matches!(state.local, Local::Dir { .. }) {
-        trash_first(&state.backups, &mut actions);
+        trash(state.backup.as_ref(), &mut actions);
     }
     let direction = if actions.is_empty() { Direction::None } else { Direction::Back };
     Draft::new(direction, actions)
@@ -190,8 +190,8 @@ fn with_intent(state: &RootState, intent: &Intent) -> Result<Draft, Attention> {
 fn install(state: &RootState) -> Draft {
     let mut actions = Vec::new();
     restore_lost(state, &mut actions);
-    let done = state.is_installed() && state.installing.is_empty();
-    trash_first(&state.installing, &mut actions);
+    let done = state.is_installed() && state.installing.is_none();
+    trash(state.installing.as_ref(), &mut actions);
     Draft::new(if done { Direction::Forward } else { Direction::Back }, actions)
 }
 
@@ -199,14 +199,14 @@ fn install(state: &RootState) -> Draft {
 fn update_staging(state: &RootState) -> Draft {
     let mut actions = Vec::new();
     restore_lost(state, &mut actions);
-    trash_first(&state.installing, &mut actions);
+    trash(state.installing.as_ref(), &mut actions);
     Draft::back(actions)
 }
 
 /// Rows 8 to 10b.
 fn update_swap(state: &RootState) -> Result<Draft, Attention> {
-    let staging = state.installing.first();
-    let backup = state.backups.first();
+    let staging = state.installing.as_ref();
+    let backup = state.backup.as_ref();
     match (&state.local, backup, staging) {
         (Local::Odd(why), _, _) => Err(Attention::LocalOdd(why.clone())),
         (Local::Dir { .. }, Some(_), Some(_)) => Err(Attention::LocalReappeared),
@@ -220,7 +220,7 @@ fn update_swap(state: &RootState) -> Result<Draft, Attention> {
         (Local::Absent, Some(_), _) => {
             let mut actions = Vec::new(); // row 9
             restore_lost(state, &mut actions);
-            trash_first(&state.installing, &mut actions);
+            trash(state.installing.as_ref(), &mut actions);
             Ok(Draft::back(actions))
         }
         (Local::Absent, None, _) if state.unowned_named(layout::LOCAL_BACKUP).is_some() => {
@@ -238,8 +238,8 @@ fn update_swap(state: &RootState) -> Result<Draft, Attention> {
 /// Rows 11 and 12.
 fn uninstall(state: &RootState) -> Draft {
     let mut actions = Vec::new();
-    trash_first(&state.backups, &mut actions);
-    let undone = state.is_installed() && state.backups.is_empty();
+    trash(state.backup.as_ref(), &mut actions);
+    let undone = state.is_installed() && state.backup.is_none();
     Draft::new(if undone { Direction::Back } else { Direction::Forward }, actions)
 }
 
@@ -284,7 +284,7 @@ fn download_promoting(state: &RootState) -> Draft {
 
 /// Row 3, whatever the intent says: a game must not stay lost while its backup stands.
 fn restore_lost(state: &RootState, actions: &mut Vec<Action>) -> bool {
-    match (&state.local, state.backups.first()) {
+    match (&state.local, &state.backup) {
         (Local::Absent, Some(backup)) => {
             actions.push(Action::RestoreBackup(backup.name.clone()));
             true
@@ -304,11 +304,8 @@ fn restore_sentinel(state: &RootState, actions: &mut Vec<Action>) {
     }
 }
 
-/// Row 18: only the newest is acted on; older ones are listed.
-fn trash_first(dirs: &[OwnedDir], actions: &mut Vec<Action>) {
-    if let Some(newest) = dirs.first() {
-        actions.push(Action::Trash(newest.name.clone()));
-    }
+fn trash(dir: Option<&OwnedDir>, actions: &mut Vec<Action>) {
+    actions.extend(dir.map(|dir| Action::Trash(dir.name.clone())));
 }
 
 /// What holds in every row: unusable D, T, temporary files, kept files, and I last.

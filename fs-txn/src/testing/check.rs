@@ -71,8 +71,8 @@ pub(super) fn check_settled(machine: &SimVfs, removes_all: bool) -> Result<View,
 /// I6: no intent, staging, backup, trash or temporary file is left; D may be, for resume.
 fn invariant_nothing_left(state: &RootState) -> Result<(), String> {
     let clean = state.intent == IntentState::Absent
-        && state.installing.is_empty()
-        && state.backups.is_empty()
+        && state.installing.is_none()
+        && state.backup.is_none()
         && state.trash.is_empty()
         && state.tmps.is_empty();
     let resumable = state.download.as_ref().is_none_or(|found| found.manifest_known);

@@ -125,7 +125,7 @@ impl Explorer<'_> {
             let at = format!("{}, after change {count}, {crash:?}", self.scenario.name);
             self.check(&after, finished, &at)?;
             let every = self.thorough.recovery_every;
-            if every > 0 && count % every == 0 && PLAIN.contains(&crash) {
+            if every > 0 && count.is_multiple_of(every) && PLAIN.contains(&crash) {
                 self.crash_recovery(&after, finished, &at)?;
             }
         }

@@ -63,7 +63,7 @@ fn promote(txn: &Txn, sealed: &Sealed) -> Result<Done, TxnError> {
     let mut done = Done { kept: std::mem::take(&mut promote.kept), ..Done::default() };
     txn.enter(Step::CleanUp)?;
     done.note(promote.clean_up());
-    txn.clear_intent(&mut done)?;
+    txn.settle(&mut done)?;
     Ok(done)
 }
 

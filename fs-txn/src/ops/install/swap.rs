@@ -26,7 +26,7 @@ impl InstallStaging {
         drop(self); // some systems rename no directory in which a handle is open
         swap_in(&txn)?;
         let mut done = Done::default();
-        txn.clear_intent(&mut done)?;
+        txn.settle(&mut done)?;
         Ok(done)
     }
 
@@ -44,12 +44,11 @@ impl InstallStaging {
         // committed: what fails from here on is left for the next recovery
         let mut done = Done::default();
         txn.enter(Step::CleanUp)?;
-        match publish_kept(&*txn.root) {
-            Ok(published) => done.kept = kept_paths(&kept, &published),
-            Err(error) => done.note(Err(error)),
-        }
+        let published = publish_kept(&*txn.root);
+        done.kept = kept_paths(&kept, published.as_deref().unwrap_or_default());
+        done.note(published.map(|_places| ()));
         done.note(txn.trash(layout::LOCAL_BACKUP));
-        txn.clear_intent(&mut done)?;
+        txn.settle(&mut done)?;
         Ok(done)
     }
 
@@ -124,7 +123,7 @@ fn kept_paths(kept: &[PathBuf], published: &[(PathBuf, PathBuf)]) -> Vec<String>
         let moved = published
             .iter()
             .find_map(|(from, to)| path.strip_prefix(from).ok().map(|rest| to.join(rest)));
-        crate::vfs::shown(&moved.unwrap_or_else(|| path.to_path_buf()))
+        crate::vfs::shown(&moved.unwrap_or_else(|| Path::new(layout::KEPT).join(path)))
     };
     kept.iter().map(place).collect()
 }

@@ -140,7 +140,9 @@ impl Dir for SimDir {
         let mut machine = lock(&self.machine);
         machine.read(FsOp::Metadata, &self.shown(path))?;
         let inode = self.find(&machine, FsOp::Metadata, path)?;
-        Ok(metadata_of(&machine, inode))
+        let found = metadata_of(&machine, inode);
+        machine.meddle(&self.shown(path), inode);
+        Ok(found)
     }
 
     fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, FsError> {
@@ -214,6 +216,9 @@ impl Dir for SimDir {
         let source = self.real(FsOp::Link, source, to)?;
         let mut machine = lock(&self.machine);
         machine.change_whole(FsOp::Link, &self.shown(to))?;
+        if machine.links_refused {
+            return Err(self.failed(FsOp::Link, to, io::ErrorKind::PermissionDenied));
+        }
         let (_, _, inode) = source.existing(&machine, FsOp::Link, from)?;
         if Self::kind(&machine, inode) == FileKind::Dir {
             return Err(self.failed(FsOp::Link, to, io::ErrorKind::PermissionDenied));

@@ -31,6 +31,15 @@ pub struct Call {
     pub changes: bool,
 }
 
+/// Another program that writes a file at each look of ours at it, so often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meddler {
+    /// The file, by its full path.
+    pub path: PathBuf,
+    /// How often.
+    pub times: usize,
+}
+
 /// Everything about one machine.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
@@ -46,6 +55,9 @@ pub(super) struct Machine {
     pub(super) fault: Option<(usize, Fault)>,
     pub(super) capacity: Option<u64>,
     pub(super) locked: BTreeSet<Inode>,
+    pub(super) links_refused: bool,
+    pub(super) meddler: Option<Meddler>,
+    meddled: usize,
     clock: i64,
 }
 
@@ -62,6 +74,9 @@ impl Machine {
             fault: None,
             capacity: None,
             locked: BTreeSet::new(),
+            links_refused: false,
+            meddler: None,
+            meddled: 0,
             clock: 1_700_000_000_000_000_000,
         }
     }
@@ -100,6 +115,18 @@ impl Machine {
         self.calls.push(Call { op, path: path.to_path_buf(), changes });
         self.changes += usize::from(changes);
         Ok(self.fault.filter(|(at, _)| *at == number).map(|(_, fault)| fault))
+    }
+
+    /// Lets the other program write, if `path` is its file.
+    pub(super) fn meddle(&mut self, path: &Path, inode: Inode) {
+        let wanted = |meddler: &Meddler| meddler.path == path && self.meddled < meddler.times;
+        if self.meddler.as_ref().is_some_and(wanted) {
+            self.meddled += 1;
+            let bytes = format!("written by another program {}", self.meddled).into_bytes();
+            let modified = self.now();
+            self.make(Change::Len { file: inode, len: 0, modified });
+            self.make(Change::Bytes { file: inode, offset: 0, bytes, modified });
+        }
     }
 
     /// Time goes on with every change.

@@ -33,7 +33,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-pub use machine::{Call, Fault};
+pub use machine::{Call, Fault, Meddler};
 
 use super::{Dir, FileKind, FsError, FsOp, Vfs};
 use crate::atomic::create_dirs;
@@ -125,6 +125,16 @@ impl SimVfs {
         lock(&self.machine).capacity = bytes;
     }
 
+    /// Whether the file system has no hard links.
+    pub fn refuse_links(&self, refused: bool) {
+        lock(&self.machine).links_refused = refused;
+    }
+
+    /// Lets another program write a file while ours looks at it.
+    pub fn meddle(&self, meddler: Option<Meddler>) {
+        lock(&self.machine).meddler = meddler;
+    }
+
     /// The calls so far.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
@@ -159,6 +169,7 @@ impl SimVfs {
         let before = lock(&self.machine);
         let mut after = Machine::new();
         after.capacity = before.capacity;
+        after.links_refused = before.links_refused;
         match kept(&before, crash) {
             None => {
                 after.seen = before.seen.clone();
