@@ -235,6 +235,17 @@ macro_rules! refusals {
                     $(Refusal::$name => $code,)*
                 }
             }
+
+            /// The code with which the sender resets an answer that it has begun and must give up.
+            /// Zero stays free: it is what a stream is reset with when nobody says why.
+            pub fn reset_code(self) -> u32 {
+                self as u32 + 1
+            }
+
+            /// The reason behind the reset of an answer, if it is one.
+            pub fn from_reset_code(code: u32) -> Option<Refusal> {
+                Refusal::ALL.iter().copied().find(|reason| reason.reset_code() == code)
+            }
         }
 
         impl fmt::Display for Refusal {
