@@ -1,11 +1,13 @@
 //! The `PeerConnection` actor: one peer's session: control stream, requests, uploads.
 //!
-//! * Owns: one authenticated connection, the [`session::Session`] that decides about it, and the tasks
+//! * Owns: one authenticated connection, the [`session::Session`] that decides about it, and the
+//!   tasks
 //!   that move its bytes: the reader and the writer of the control stream, the uploads.
 //! * Receives: our library and orders from `Peers`; what its tasks read and wrote.
 //! * Sends: reports to `Peers`, each with the id of its link.
 //! * Dies: in order after every end of the connection, which it reports first; by a panic, which
-//!   closes the connection with `internal`. A peer's fault is a value ([`SessionEnd`]), never a panic.
+//!   closes the connection with `internal`. A peer's fault is a value ([`SessionEnd`]), never a
+//!   panic.
 //! * Comes back: never. `Peers` dials anew.
 //!
 //! Must never wait for the peer in a handler, nor hold more of it than its limits say.
@@ -34,7 +36,11 @@ use futures::FutureExt;
 use lanspread_wire::{CloseCode, Control, DisplayName, PeerId, encode_frame};
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    task::JoinSet,
+    time::Instant,
+};
 
 use self::{
     control::{Heard, Outgoing, Wrote},
@@ -140,6 +146,8 @@ pub(crate) struct PeerConnectionState {
     session: Session,
     started: Instant,
     writer: Option<mpsc::Sender<Outgoing>>,
+    /// Of the message that is being handled; its answer takes it along.
+    credit: Option<OwnedSemaphorePermit>,
     uploads: Uploads,
     peers: ActorRef<PeersMsg>,
     view: Addr<ViewMsg>,
@@ -153,10 +161,20 @@ pub(crate) struct PeerConnectionState {
 /// A connection that is closed with `internal` unless it was closed with something better before.
 struct Guarded(Connection);
 
+impl Guarded {
+    /// Closes the connection unless it is over. Closing it once more would hide from its streams
+    /// why it ended.
+    fn close(&self, code: CloseCode, text: &str) {
+        if self.0.close_reason().is_none() {
+            self.0.close(code.as_u32().into(), text.as_bytes());
+        }
+    }
+}
+
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // The first close counts, so this one only counts after a panic or a kill.
-        self.0.close(CloseCode::Internal.as_u32().into(), b"the session ended unexpectedly");
+        // After a panic or a kill; every other end has closed it before.
+        self.close(CloseCode::Internal, "the session ended unexpectedly");
     }
 }
 
@@ -187,6 +205,7 @@ impl Actor for PeerConnection {
             session: Session::new(Duration::ZERO, opening),
             started: Instant::now(),
             writer: None,
+            credit: None,
             uploads: args.uploads,
             peers: args.peers,
             view: args.view,
@@ -280,8 +299,9 @@ impl PeerConnectionState {
     fn on_heard(&mut self, myself: &ActorRef<PeerConnectionMsg>, heard: Heard) {
         match heard {
             Heard::Message { control, bytes, credit } => {
+                self.credit = Some(credit);
                 self.step(myself, Input::Received { control, bytes });
-                drop(credit);
+                self.credit = None;
             }
             Heard::OtherVersion { theirs } => self.step(myself, Input::OtherVersion { theirs }),
             Heard::Faulted(fault) => self.step(myself, Input::Faulted(fault)),
@@ -324,7 +344,7 @@ impl PeerConnectionState {
             }
         };
         let outgoing = match frames.pop() {
-            Some(frame) if !is_library => Outgoing::Frame(frame),
+            Some(frame) if !is_library => Outgoing::Frame { frame, credit: self.credit.take() },
             last => {
                 frames.extend(last);
                 Outgoing::Library(frames)
@@ -343,7 +363,7 @@ impl PeerConnectionState {
             return;
         }
         tracing::debug!(peer = ?self.peer, link = self.link.0, %end, "session over");
-        self.connection.0.close(end.code.as_u32().into(), end.text.as_bytes());
+        self.connection.close(end.code, &end.text);
         self.report(SessionReport::Ended(end));
         myself.stop(None);
     }

@@ -2,8 +2,10 @@
 //!
 //! * Owns: the [`roster::Roster`] that decides whom to dial and which connection to keep, one
 //!   `PeerConnection` per link, and the table of connected peers. Sole writer of that table.
-//! * Receives: sightings, incoming connections, dials by hand; reports of its connections; our library.
-//! * Sends: our library to every connection; the table and events to `View`; `Refresh` to `Discovery`.
+//! * Receives: sightings, incoming connections, dials by hand; reports of its connections; our
+//!   library.
+//! * Sends: our library to every connection; the table and events to `View`; `Refresh` to
+//!   `Discovery`.
 //! * Dies: by a panic. A connection that dies takes nobody else with it: its peer is dialed again.
 //! * Comes back from: the last table, whose peers are dialed where they were, and discovery.
 //!
@@ -56,7 +58,8 @@ use crate::{
 pub enum PeersMsg {
     /// From `Discovery`: a hint that somebody is there.
     Seen(Sighting),
-    /// From `Listener`: TLS is done and proved `peer`; the handshake of the program is still to come.
+    /// From `Listener`: TLS is done and proved `peer`; the handshake of the program is still to
+    /// come.
     Incoming {
         /// Whose key was proved.
         peer: PeerId,
@@ -65,7 +68,8 @@ pub enum PeersMsg {
         /// Lives as long as the connection: it is what the limits per address count.
         admission: Admission,
     },
-    /// From the handle: dial an address by hand; answered when the handshake is complete or has failed.
+    /// From the handle: dial an address by hand; answered when the handshake is complete or has
+    /// failed.
     Connect {
         /// Where.
         address: SocketAddr,
@@ -74,8 +78,8 @@ pub enum PeersMsg {
     },
     /// From `View` after its restart.
     Publish,
-    /// From `Network` at shutdown: close every connection with the goodbye code (P10). Answered when
-    /// all have ended, or after a short time.
+    /// From `Network` at shutdown: close every connection with the goodbye code (P10). Answered
+    /// when all have ended, or after a short time.
     Goodbye {
         /// Answered once.
         reply: RpcReplyPort<()>,

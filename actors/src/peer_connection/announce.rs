@@ -1,8 +1,9 @@
 //! What one peer is told of our library, and when. Pure: time and libraries are arguments.
 //!
-//! There is one pending change per peer, however often the library changes meanwhile: the difference
-//! between what the peer was last sent and what is now. It waits for a batch to gather and for the
-//! frames sent before it to leave, so a slow peer costs one library of memory and not a queue.
+//! There is one pending change per peer, however often the library changes meanwhile: the
+//! difference between what the peer was last sent and what is now. It waits for a batch to gather
+//! and for the frames sent before it to leave, so a slow peer costs one library of memory and not a
+//! queue.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! The control stream: a task that reads it and one that writes it. They own its two halves and
 //! decide nothing but what is no message at all.
 //!
-//! The reader takes a credit for each message and hands it on with it; without a credit, or above the
-//! rate, it does not read, and the peer's own flow control stops the peer. The writer has a short
-//! queue; a peer that does not read is found by a deadline on progress.
+//! The reader takes a credit for each message and hands it on with it; without a credit, or above
+//! the rate, it does not read, and the peer's own flow control stops the peer. The writer has a
+//! short queue; a peer that does not read is found by a deadline on progress.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,8 +37,9 @@ pub(crate) enum Heard {
 /// What the writer is given.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    /// One frame.
-    Frame(Vec<u8>),
+    /// One frame, with the credit of the message that it answers: a peer that does not take our
+    /// answers is not read either.
+    Frame { frame: Vec<u8>, credit: Option<OwnedSemaphorePermit> },
     /// Frames of the library; reported when they have left.
     Library(Vec<Vec<u8>>),
 }
@@ -154,9 +155,9 @@ pub(crate) async fn write(
     report: impl Fn(Wrote) -> bool,
 ) {
     while let Some(outgoing) = queue.recv().await {
-        let (frames, is_library) = match outgoing {
-            Outgoing::Frame(frame) => (vec![frame], false),
-            Outgoing::Library(frames) => (frames, true),
+        let (frames, credit, is_library) = match outgoing {
+            Outgoing::Frame { frame, credit } => (vec![frame], credit, false),
+            Outgoing::Library(frames) => (frames, None, true),
         };
         for frame in &frames {
             match write_frame(&mut stream, frame).await {
@@ -168,6 +169,7 @@ pub(crate) async fn write(
                 Err(None) => return,
             }
         }
+        drop(credit);
         if is_library && !report(Wrote::Library) {
             return;
         }

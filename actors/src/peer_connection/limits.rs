@@ -1,16 +1,17 @@
-//! The limits of finding peers and of talking to one, each with its reason. What a single message may hold is limited in
-//! `lanspread_wire::limits`; the windows and stream counts of QUIC belong to the endpoint.
+//! The limits of finding peers and of talking to one, each with its reason. What a single message
+//! may hold is limited in `lanspread_wire::limits`; the windows and stream counts of QUIC belong to
+//! the endpoint.
 
 use std::time::Duration;
 
 // ---- The session ----
 
-/// From the first byte of a connection to the other side's greeting. A LAN answers within milliseconds; whoever holds a
-/// connection open without a word holds memory.
+/// From the first byte of a connection to the other side's greeting. A LAN answers within
+/// milliseconds; whoever holds a connection open without a word holds memory.
 pub const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 
-/// From the greeting to the last page of the other side's library: the largest library over the slowest link that is still
-/// of use, twice.
+/// From the greeting to the last page of the other side's library: the largest library over the
+/// slowest link that is still of use, twice.
 pub const LIBRARY_DEADLINE: Duration = Duration::from_secs(40);
 
 /// A frame that was begun must end within this time; a peer that drips single bytes is let go.
@@ -19,8 +20,8 @@ pub const FRAME_DEADLINE: Duration = Duration::from_secs(10);
 /// Nothing heard for this long: ask for a sign of life.
 pub const PING_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Nothing heard for this long although asked: the program at the other end is gone or stuck. Longer than the idle timeout of
-/// QUIC, which finds dead hosts; this one finds dead programs.
+/// Nothing heard for this long although asked: the program at the other end is gone or stuck.
+/// Longer than the idle timeout of QUIC, which finds dead hosts; this one finds dead programs.
 pub const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// We wrote and the peer took nothing for this long: it does not read any more.
@@ -32,10 +33,12 @@ pub const DELTA_BATCH: Duration = Duration::from_millis(250);
 /// A peer whose changes do not fit ours is asked for its whole library at most this often.
 pub const SNAPSHOT_ASK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The answer to a lost probe or greeting that nobody asked for: more than this many and the peer is not sane.
+/// The answer to a lost probe or greeting that nobody asked for: more than this many and the peer
+/// is not sane.
 pub const UNASKED_MAX: u32 = 10;
 
-/// Control messages of one peer that may wait for its session at once; beyond it nothing more is read from its stream.
+/// Control messages of one peer that may wait for its session at once; beyond it nothing more is
+/// read from its stream.
 pub const CONTROL_IN_FLIGHT_MAX: usize = 64;
 
 /// Control messages a second of one peer, on average. Honest peers send a few.
@@ -44,33 +47,41 @@ pub const CONTROL_RATE: u32 = 200;
 /// Control messages that may come at once: all pages of the largest library with room to spare.
 pub const CONTROL_BURST: u32 = 400;
 
-/// What one change of a library counts against [`CONTROL_RATE`]: applying it costs a hash over the whole library.
+/// What one change of a library counts against [`CONTROL_RATE`]: applying it costs a hash over the
+/// whole library.
 pub const DELTA_COST: u32 = 10;
 
-/// Small frames (pings and their answers) that may wait for the writer: the peer is not reading if more do.
-pub const WRITER_QUEUE_MAX: usize = 32;
+/// Frames that may wait for the writer. Each answer to a peer's message keeps the credit of that
+/// message until it is written, so these are all of them, and a few frames of our own making. A
+/// peer that lets more of those pile up is not reading.
+pub const WRITER_QUEUE_MAX: usize = CONTROL_IN_FLIGHT_MAX + 16;
 
 // ---- Requests ----
 
-/// From opening a request stream to the first frame of the answer. The server may let us wait for an upload slot meanwhile.
+/// From opening a request stream to the first frame of the answer. The server may let us wait for
+/// an upload slot meanwhile.
 pub const RESPONSE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// No byte of a running answer for this long: the request is given up. Planners that know the usual rate give up earlier.
+/// No byte of a running answer for this long: the request is given up. Planners that know the usual
+/// rate give up earlier.
 pub const BODY_PROGRESS_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A request must arrive whole within this time.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Uploads to one peer at once. More streams bring nothing on one connection, and the others want some too.
+/// Uploads to one peer at once. More streams bring nothing on one connection, and the others want
+/// some too.
 pub const UPLOADS_PER_PEER_MAX: usize = 4;
 
 /// Uploads of the whole node at once: bounds the memory of read-ahead and the disk's seeks.
 pub const UPLOADS_MAX: usize = 16;
 
-/// A request waits this long for an upload slot before it is refused: below [`RESPONSE_DEADLINE`], so that the refusal arrives.
+/// A request waits this long for an upload slot before it is refused: below [`RESPONSE_DEADLINE`],
+/// so that the refusal arrives.
 pub const UPLOAD_WAIT: Duration = Duration::from_secs(8);
 
-/// What one read of a served file takes: large enough to cost little, small enough to stay in the processor's cache.
+/// What one read of a served file takes: large enough to cost little, small enough to stay in the
+/// processor's cache.
 pub const PIECE_BYTES: usize = 256 * 1024;
 
 /// Pieces of one upload that are read ahead of the network.
@@ -81,7 +92,8 @@ pub const RESETS_MAX: usize = 200;
 /// See [`RESETS_MAX`].
 pub const RESETS_WINDOW: Duration = Duration::from_secs(10);
 
-/// Manifests that are kept loaded for serving: the games of a party that are asked for at the same time.
+/// Manifests that are kept loaded for serving: the games of a party that are asked for at the same
+/// time.
 pub const SERVED_GAMES_MAX: usize = 32;
 
 /// The loaded manifests together, as they lie in memory.
@@ -92,10 +104,12 @@ pub const SERVED_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Peers that were only heard of. Anybody can invent names on a LAN.
 pub const CANDIDATES_MAX: usize = 512;
 
-/// Peers that proved their key in this run and are remembered while they are away: as many as can be connected.
+/// Peers that proved their key in this run and are remembered while they are away: as many as can
+/// be connected.
 pub const KNOWN_PEERS_MAX: usize = 256;
 
-/// Handshakes with one peer at once: its dial and ours may cross, and one may be left over from before.
+/// Handshakes with one peer at once: its dial and ours may cross, and one may be left over from
+/// before.
 pub const GREETINGS_PER_PEER_MAX: usize = 3;
 
 /// Dials a second.
@@ -104,14 +118,15 @@ pub const DIAL_RATE: u32 = 20;
 /// Dials by hand that wait for their turn or their answer.
 pub const DIALS_BY_HAND_MAX: usize = 16;
 
-/// The next address of a peer is tried beside the first after this time, as an address may lead nowhere.
+/// The next address of a peer is tried beside the first after this time, as an address may lead
+/// nowhere.
 pub const DIAL_STAGGER: Duration = Duration::from_millis(300);
 
 /// The peer with the higher id waits this long for the dial of the other before it dials itself.
 pub const DIAL_GRACE: Duration = Duration::from_secs(1);
 
-/// An address that has not proved anything is dialled at most this often, whoever is said to be there: else a few forged
-/// announcements make the whole party knock at a third machine.
+/// An address that has not proved anything is dialled at most this often, whoever is said to be
+/// there: else a few forged announcements make the whole party knock at a third machine.
 pub const UNPROVED_DIAL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Failures after which such an address is left alone for [`UNPROVED_DIAL_PAUSE`].
@@ -136,7 +151,8 @@ pub const REDIAL_SOON_MAX: Duration = Duration::from_secs(2);
 /// How long a loss counts as a moment ago.
 pub const REDIAL_SOON: Duration = Duration::from_secs(60);
 
-/// The longest pause for a peer lost a while ago: a cut link that heals must be noticed within ten seconds.
+/// The longest pause for a peer lost a while ago: a cut link that heals must be noticed within ten
+/// seconds.
 pub const REDIAL_LATER_MAX: Duration = Duration::from_secs(6);
 /// How long a loss counts as a while ago.
 pub const REDIAL_LATER: Duration = Duration::from_secs(1_800);
@@ -144,7 +160,8 @@ pub const REDIAL_LATER: Duration = Duration::from_secs(1_800);
 /// The pause for a peer that said goodbye, or that has been away for long.
 pub const REDIAL_RARELY: Duration = Duration::from_secs(60);
 
-/// After its goodbye a peer is not dialled for this long even if it is announced: the announcement is an old one.
+/// After its goodbye a peer is not dialled for this long even if it is announced: the announcement
+/// is an old one.
 pub const GOODBYE_QUIET: Duration = Duration::from_secs(2);
 
 /// The older of two connections must answer within this time, else the newer one replaces it.
@@ -172,7 +189,8 @@ pub const GOODBYE_DEADLINE: Duration = Duration::from_millis(300);
 const _: () = assert!(UPLOAD_WAIT.as_millis() < RESPONSE_DEADLINE.as_millis());
 // One ping at least must be answered or lost before a peer counts as silent.
 const _: () = assert!(2 * PING_INTERVAL.as_millis() < SILENCE_MAX.as_millis());
-// A whole library fits the burst: every page but the last holds more than half a frame, since the largest game does.
+// A whole library fits the burst: every page but the last holds more than half a frame, since the
+// largest game does.
 const _: () = assert!(
     2 * lanspread_wire::limits::SNAPSHOT_BYTES_MAX / lanspread_wire::limits::FRAME_BYTES_MAX
         < CONTROL_BURST as usize

@@ -12,14 +12,23 @@ use lanspread_wire::{
     ChunkRun, CloseCode, GameId, ManifestId, PeerId, Refusal, Request, Response, decode_frame,
     encode_frame, limits::FRAME_BYTES_MAX, limits::MANIFEST_BYTES_MAX,
 };
-use quinn::{Connection, ConnectionError, ReadError, ReadExactError, RecvStream, WriteError};
-use tokio::time::timeout;
+use quinn::{
+    Connection, ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, VarInt,
+    WriteError,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use super::{
     end::SessionEnd,
     limits::{BODY_PROGRESS_DEADLINE, RESPONSE_DEADLINE},
 };
-use crate::net::{endpoint, limits::PRIORITY_MANIFEST};
+use crate::net::{
+    endpoint,
+    limits::{BULK_STREAMS_MAX, PRIORITY_MANIFEST},
+};
 
 /// Opens request streams to one peer. Cheap to clone; works as long as the connection lives.
 #[derive(Clone)]
@@ -28,11 +37,15 @@ pub struct PeerLink(Arc<Shared>);
 struct Shared {
     peer: PeerId,
     connection: Connection,
-    /// Running downloads that use this peer as a source.
-    downloads: Mutex<usize>,
+    /// Answers that may be on their way at once: with more of them unread the window of the whole
+    /// connection is full, and not even a ping gets through.
+    answers: Arc<Semaphore>,
+    /// Living [`SourceGuard`]s.
+    sources: Mutex<usize>,
 }
 
-/// While it lives the peer may send us more at once: it is a source of a running download.
+/// While it lives the peer may send us more at once: it is a source of a running download. Every
+/// running answer has one; a download holds one over all its requests.
 #[derive(Debug)]
 pub struct SourceGuard(PeerLink);
 
@@ -68,7 +81,8 @@ impl RequestError {
 impl PeerLink {
     /// A link over a connection whose other end proved to be `peer`.
     pub fn new(peer: PeerId, connection: Connection) -> Self {
-        Self(Arc::new(Shared { peer, connection, downloads: Mutex::new(0) }))
+        let answers = Arc::new(Semaphore::new(BULK_STREAMS_MAX as usize));
+        Self(Arc::new(Shared { peer, connection, answers, sources: Mutex::new(0) }))
     }
 
     /// Who is at the other end.
@@ -112,7 +126,7 @@ impl PeerLink {
 
     /// The bytes of chunks, in the order of the runs. Within the limits of one request; the caller
     /// compares the length of the stream with what the manifest says, and each chunk with its hash.
-    /// Dropping the stream tells the peer to stop.
+    /// Waits while too many answers of this peer are unread. Dropping the stream tells it to stop.
     pub async fn chunks(
         &self,
         game: &GameId,
@@ -124,12 +138,12 @@ impl PeerLink {
 
     /// Lets the peer send more at once, as a source of a running download.
     pub fn as_source(&self) -> SourceGuard {
-        let mut downloads = self.downloads();
-        if *downloads == 0 {
+        let mut sources = self.sources();
+        if *sources == 0 {
             endpoint::widen(&self.0.connection);
         }
-        *downloads += 1;
-        drop(downloads);
+        *sources += 1;
+        drop(sources);
         SourceGuard(self.clone())
     }
 
@@ -145,25 +159,22 @@ impl PeerLink {
     }
 
     async fn ask(&self, frame: &[u8]) -> Result<ChunkStream, RequestError> {
-        let (mut send, mut receive) = self.0.connection.open_bi().await.map_err(lost)?;
-        // The stream is new, so neither of these can find it closed.
-        send.set_priority(PRIORITY_MANIFEST).ok();
-        match send.write_all(frame).await {
-            // A peer that answers before it has read everything refuses; the answer says why.
-            Ok(()) | Err(WriteError::Stopped(_)) => {}
-            Err(WriteError::ConnectionLost(error)) => return Err(lost(error)),
-            Err(error) => return Err(RequestError::Protocol(error.to_string())),
-        }
-        send.finish().ok();
+        let slot = self.0.answers.clone().acquire_owned().await;
+        let slot = slot.map_err(|error| RequestError::Protocol(error.to_string()))?;
+        let source = self.as_source();
+        let (send, mut receive) = self.0.connection.open_bi().await.map_err(lost)?;
+        Question { stream: send, whole: false }.send(frame).await?;
         match read_response(&mut receive).await? {
-            Response::Ok { len } => Ok(ChunkStream { receive, len, left: len }),
+            Response::Ok { len } => {
+                Ok(ChunkStream { receive, len, left: len, _slot: slot, _source: source })
+            }
             Response::Refused { reason } => Err(RequestError::Refused(reason)),
         }
     }
 
-    fn downloads(&self) -> std::sync::MutexGuard<'_, usize> {
+    fn sources(&self) -> std::sync::MutexGuard<'_, usize> {
         // A number cannot be left half changed.
-        self.0.downloads.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,10 +186,41 @@ impl fmt::Debug for PeerLink {
 
 impl Drop for SourceGuard {
     fn drop(&mut self) {
-        let mut downloads = self.0.downloads();
-        *downloads -= 1;
-        if *downloads == 0 {
+        let mut sources = self.0.sources();
+        *sources -= 1;
+        if *sources == 0 {
             endpoint::narrow(&self.0.0.connection);
+        }
+    }
+}
+
+/// The sending half of a request. Dropped half way it resets the stream: ending it, as QUIC does by
+/// itself, would make half a request of it, which is a fault.
+struct Question {
+    stream: SendStream,
+    whole: bool,
+}
+
+impl Question {
+    async fn send(mut self, frame: &[u8]) -> Result<(), RequestError> {
+        // It fails on a stream that is closed, which the next write finds out.
+        self.stream.set_priority(PRIORITY_MANIFEST).ok();
+        match self.stream.write_all(frame).await {
+            // A peer that answers before it has read everything refuses; the answer says why.
+            Ok(()) | Err(WriteError::Stopped(_)) => {}
+            Err(WriteError::ConnectionLost(error)) => return Err(lost(error)),
+            Err(error) => return Err(RequestError::Protocol(error.to_string())),
+        }
+        self.whole = self.stream.finish().is_ok();
+        Ok(())
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        if !self.whole {
+            // It fails if the peer has stopped the stream already, which is the same.
+            self.stream.reset(VarInt::from_u32(0)).ok();
         }
     }
 }
@@ -189,6 +231,8 @@ pub struct ChunkStream {
     receive: RecvStream,
     len: u64,
     left: u64,
+    _slot: OwnedSemaphorePermit,
+    _source: SourceGuard,
 }
 
 impl ChunkStream {
@@ -291,5 +335,6 @@ fn lost(error: ConnectionError) -> RequestError {
     RequestError::Lost(SessionEnd::of_connection(&error))
 }
 
-/// What one read of a manifest takes at most; it grows with what arrives, never with what is claimed.
+/// What one read of a manifest takes at most; it grows with what arrives, never with what is
+/// claimed.
 const READ_BYTES_MAX: usize = 64 * 1024;

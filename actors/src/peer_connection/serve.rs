@@ -1,8 +1,8 @@
 //! Uploads: the answering side of requests, as tasks of one connection.
 //!
 //! Owns nothing but running answers. Every request passes the gates before a byte is read, holds a
-//! slot and the gate of its game while it runs, and says why when it cannot go on. Must never read a
-//! byte of a game whose gate is closed, nor read further ahead than a few pieces.
+//! slot and the gate of its game while it runs, and says why when it cannot go on. Must never read
+//! a byte of a game whose gate is closed, nor read further ahead than a few pieces.
 
 use std::{collections::VecDeque, sync::Arc};
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use lanspread_fs_txn::vfs::{self, Dir, FsError, Metadata, RealVfs, Vfs, read_exact_at};
+use lanspread_fs_txn::vfs::{Dir, FsError, Metadata, RealVfs, Vfs, read_exact_at};
 use lanspread_wire::{ChunkMap, GameId, Manifest, ManifestId, Refusal};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
@@ -216,9 +216,7 @@ impl ServedGame {
 
 /// Whether an error means that the file is not the one that was offered.
 fn is_change(error: &FsError) -> bool {
-    use vfs::Refusal::{Link, NotADirectory, NotAFile, Short};
-
-    error.is_not_found() || matches!(error.refusal(), Some(Link | NotADirectory | NotAFile | Short))
+    matches!(error.code(), "not-found" | "link" | "wrong-kind" | "other-device" | "changed")
 }
 
 /// An entry of the manifest, of the map and of what was seen of the file, beside its path.

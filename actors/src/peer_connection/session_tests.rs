@@ -1,5 +1,5 @@
-//! Tests of sessions: two of them talking to each other, and one facing everything that a peer can do
-//! wrong.
+//! Tests of sessions: two of them talking to each other, and one facing everything that a peer can
+//! do wrong.
 
 use lanspread_wire::{GameSummary, snapshot_pages};
 

@@ -1,5 +1,5 @@
-//! What the libraries of all peers may take in memory, and those of peers that are away: a peer that
-//! returns need not send its library again. Pure.
+//! What the libraries of all peers may take in memory, and those of peers that are away: a peer
+//! that returns need not send its library again. Pure.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,16 +1,16 @@
-//! Who is there: the decisions of `Peers`. Pure: time, ids and seeds are arguments, and what is to be
-//! done comes back as effects.
+//! Who is there: the decisions of `Peers`. Pure: time, ids and seeds are arguments, and what is to
+//! be done comes back as effects.
 //!
 //! A *link* is one connection, from the decision to dial (or its arrival) to its end:
 //!
 //! ```text
 //! dialed    Dialing → Greeting → Up          accepted    Greeting → Up
-//!                              ↘ Held (the link that is up must first prove that it lives) ↗
+//! ↘ Held (the link that is up must first prove that it lives) ↗
 //! ```
-//! Two nodes keep one link: the one that the lower id dialed, and among links dialed by the same side
-//! the newest. Both sides reach the same verdict, because both know who dialed. A link that would lose
-//! against an older one only does so once the older one has shown a sign of life: it may be the
-//! left-over of a crash that only one side knows of.
+//! Two nodes keep one link: the one that the lower id dialed, and among links dialed by the same
+//! side the newest. Both sides reach the same verdict, because both know who dialed. A link that
+//! would lose against an older one only does so once the older one has shown a sign of life: it may
+//! be the left-over of a crash that only one side knows of.
 
 mod address_book;
 mod candidates;

@@ -1,5 +1,5 @@
-//! When an address that has proved nothing may be dialled again, whoever is said to be there. Else a few
-//! forged announcements would make a whole party knock at one machine.
+//! When an address that has proved nothing may be dialled again, whoever is said to be there. Else
+//! a few forged announcements would make a whole party knock at one machine.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 

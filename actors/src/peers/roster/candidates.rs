@@ -1,6 +1,6 @@
-//! Who might be where, and when to look: the peers that were heard of, their addresses, and the pauses
-//! between attempts. Must never let a mere announcement push out a peer that proved its key, nor make
-//! this node knock at a stranger's address more than rarely.
+//! Who might be where, and when to look: the peers that were heard of, their addresses, and the
+//! pauses between attempts. Must never let a mere announcement push out a peer that proved its key,
+//! nor make this node knock at a stranger's address more than rarely.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -366,7 +366,8 @@ impl Candidates {
 }
 
 impl Candidate {
-    /// One more address, or the same again; the one heard of longest ago goes if there are too many.
+    /// One more address, or the same again; the one heard of longest ago goes if there are too
+    /// many.
     fn hear_of(&mut self, now: Duration, address: SocketAddr) -> &mut Address {
         if !self.addresses.contains_key(&address) && self.addresses.len() >= ADDRESSES_MAX {
             let idle = self.addresses.iter().filter(|(_, entry)| !entry.dialing);

@@ -24,8 +24,8 @@ fn has(candidates: &Candidates, id: PeerId) -> bool {
     candidates.peers.contains_key(&id)
 }
 
-/// Proves T13: fifty thousand inventions take no more room than the limit, and no place of a peer that
-/// proved its key.
+/// Proves T13: fifty thousand inventions take no more room than the limit, and no place of a peer
+/// that proved its key.
 #[test]
 fn inventions_do_not_push_out_peers_that_proved_themselves() {
     let mut candidates = candidates();

@@ -219,7 +219,8 @@ fn a_wrong_peer_at_one_address_does_not_hide_it_at_another() {
     let [(link, forged)] = dials(&effects)[..] else { panic!("{effects:?}") };
     let error = DialError::IdentityMismatch { address: forged, expected, got: peer(66) };
     let effects = roster.step(s(1), Input::Dialed { link, result: Err(error) });
-    let rejected = |effect: &&Effect| matches!(effect, Effect::Rejected { code, .. } if *code == "identity-mismatch");
+    let rejected =
+        |effect: &&Effect| matches!(effect, Effect::Rejected { code: "identity-mismatch", .. });
     assert_eq!(effects.iter().filter(rejected).count(), 1);
 
     let mut now = s(1);

@@ -59,8 +59,8 @@ fn is_bar(code: CloseCode) -> bool {
     )
 }
 
-/// Whether an announced address can be somebody's listener at all. Whether it is on this link is known
-/// where it was heard.
+/// Whether an announced address can be somebody's listener at all. Whether it is on this link is
+/// known where it was heard.
 pub(crate) fn is_dialable(address: &SocketAddr) -> bool {
     let host = match address.ip() {
         IpAddr::V4(host) => !(host.is_unspecified() || host.is_multicast() || host.is_broadcast()),

@@ -101,7 +101,8 @@ fn a_cloned_identity_is_refused_while_the_original_lives() {
     assert!(roster.is_here(peer(LOWER), moved));
 }
 
-/// The peer closed our connection for a better one, which comes up a moment later: it was never lost.
+/// The peer closed our connection for a better one, which comes up a moment later: it was never
+/// lost.
 #[test]
 fn a_peer_between_two_connections_is_not_lost() {
     let over = || end(EndedBy::Peer, CloseCode::Duplicate);
@@ -123,7 +124,8 @@ fn a_peer_between_two_connections_is_not_lost() {
     assert_eq!(pass(&mut roster, &mut now, lost_at + REFUSED_PAUSE - ms(1)), [], "it refused us");
 }
 
-/// Proves T22: so many handshakes with one peer. Connections per address are counted by the listener.
+/// Proves T22: so many handshakes with one peer. Connections per address are counted by the
+/// listener.
 #[test]
 fn incoming_connections_have_limits() {
     let mut roster = roster();

@@ -285,8 +285,8 @@ fn action() -> impl Strategy<Value = Action> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Proves P7, P9: after any history, one connection stands, the same on both sides, everybody is
-    /// told of it, and every dial by hand has its answer.
+    /// Proves P7, P9: after any history, one connection stands, the same on both sides, everybody
+    /// is told of it, and every dial by hand has its answer.
     #[test]
     fn one_connection_survives_whatever_happened(
         actions in prop::collection::vec(action(), 1..120),
