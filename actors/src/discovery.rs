@@ -59,6 +59,8 @@ enum Internal {
     RefreshDue,
     /// Time to tell the user if nobody was seen.
     QuietDue,
+    /// Our own id was seen at an address that was not ours; time to look again.
+    CloneDue(Sighting),
 }
 
 /// What the actor starts with.
@@ -80,7 +82,7 @@ pub struct DiscoveryState {
     guard: Option<Box<dyn DiscoveryGuard>>,
     refresh: Refresh,
     saw_others: bool,
-    clone_told: bool,
+    cloned: Cloned,
     /// The pump.
     _tasks: JoinSet<()>,
 }
@@ -92,6 +94,16 @@ enum Refresh {
     Pausing,
     /// Pausing, and another one is wanted.
     Wanted,
+}
+
+/// Whether somebody else uses our identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cloned {
+    Unseen,
+    /// Our id was seen elsewhere; our own addresses may just have changed.
+    Suspected,
+    /// The user was told.
+    Told,
 }
 
 /// Part of the node in problems told to the user: discovery itself.
@@ -122,7 +134,7 @@ impl Actor for Discovery {
             guard: Some(guard),
             refresh: Refresh::Ready,
             saw_others: false,
-            clone_told: false,
+            cloned: Cloned::Unseen,
             _tasks: tasks,
         })
     }
@@ -147,10 +159,11 @@ impl Actor for Discovery {
         match message {
             DiscoveryMsg::Refresh => state.on_refresh(&myself),
             DiscoveryMsg::Internal(DiscoveryInternal(message)) => match message {
-                Internal::News(news, _permit) => state.on_news(news),
+                Internal::News(news, _permit) => state.on_news(&myself, news),
                 Internal::Ended(end) => return Err(end_of(end).into()),
                 Internal::RefreshDue => state.on_refresh_due(&myself),
                 Internal::QuietDue => state.on_quiet_due(),
+                Internal::CloneDue(sighting) => state.on_clone_due(&sighting),
             },
         }
         Ok(())
@@ -168,11 +181,11 @@ impl Actor for Discovery {
 }
 
 impl DiscoveryState {
-    fn on_news(&mut self, news: DiscoveryNews) {
+    fn on_news(&mut self, myself: &ActorRef<DiscoveryMsg>, news: DiscoveryNews) {
         let view = &self.args.ports.view;
         match news {
             DiscoveryNews::Seen(sighting) if sighting.peer == self.args.advert.peer => {
-                self.on_own_id(&sighting);
+                self.on_own_id(myself, sighting);
             }
             DiscoveryNews::Seen(sighting) => {
                 if !self.saw_others {
@@ -192,17 +205,30 @@ impl DiscoveryState {
     }
 
     /// Our own id is ours as long as it is at one of our addresses. Elsewhere it is a copy of this
-    /// installation, or somebody who pretends (T06): said once, since anybody can claim it again.
-    fn on_own_id(&mut self, sighting: &Sighting) {
+    /// installation, or somebody who pretends (T06), or a new address that we do not know of yet.
+    fn on_own_id(&mut self, myself: &ActorRef<DiscoveryMsg>, sighting: Sighting) {
+        if self.cloned == Cloned::Unseen && !self.is_ours(&sighting) {
+            self.cloned = Cloned::Suspected;
+            let later = move || internal(Internal::CloneDue(sighting));
+            myself.send_after(limits::ADDRESS_CHECK_EVERY * 2, later);
+        }
+    }
+
+    fn is_ours(&self, sighting: &Sighting) -> bool {
         let interfaces = self.args.interfaces.borrow();
-        let is_own = sighting.addresses.iter().any(|address| {
+        sighting.addresses.iter().any(|address| {
             *address == self.args.advert.address
                 || interfaces.iter().any(|own| own.ip == address.ip())
-        });
-        if is_own || self.clone_told {
+        })
+    }
+
+    /// Said once: anybody can claim it again.
+    fn on_clone_due(&mut self, sighting: &Sighting) {
+        if self.is_ours(sighting) {
+            self.cloned = Cloned::Unseen;
             return;
         }
-        self.clone_told = true;
+        self.cloned = Cloned::Told;
         let addresses: Vec<String> = sighting.addresses.iter().map(ToString::to_string).collect();
         let message = format!(
             "cloned identity: another machine ({}) announces itself as this node, {}. If this \

@@ -32,14 +32,22 @@ pub(super) struct Acceptor {
     args: ListenerArgs,
     /// Settings of every accepted connection; the keys are made anew for each, to name its claim.
     settings: quinn::ServerConfig,
-    handshakes: JoinSet<Option<Rejection>>,
+    handshakes: JoinSet<Result<(), Failure>>,
     notes: Bucket,
     /// Counted since the last flush: a flood must not fill the mailbox of `View`.
     counts: BTreeMap<&'static str, u64>,
     flush_at: Instant,
 }
 
-/// An incoming connection that was not handed over.
+/// Why an incoming connection was not handed over.
+enum Failure {
+    /// We refused it: worth telling.
+    Refused(Rejection),
+    /// It came to no end, or the other side did not want us: that happens.
+    Broken(SocketAddr, String),
+}
+
+/// An incoming connection that we refused.
 struct Rejection {
     address: SocketAddr,
     claimed: Option<PeerId>,
@@ -140,30 +148,37 @@ impl Acceptor {
                 let handshake = Handshake { address, claim, admission, ports };
                 self.handshakes.spawn(handshake.run(connecting));
             }
-            Err(error) => self.note(&Rejection::new(address, None, &error)),
+            Err(error) => self.on_failure(Failure::new(address, None, &error)),
         }
     }
 
-    fn on_handshake_end(&mut self, ended: Result<Option<Rejection>, JoinError>) {
+    fn on_handshake_end(&mut self, ended: Result<Result<(), Failure>, JoinError>) {
         match ended {
-            Ok(None) => {}
-            Ok(Some(rejection)) => self.note(&rejection),
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => self.on_failure(failure),
             Err(error) => tracing::error!(%error, "a handshake task died"),
         }
     }
 
+    fn on_failure(&mut self, failure: Failure) {
+        match failure {
+            Failure::Refused(rejection) => self.note(rejection),
+            Failure::Broken(address, why) => {
+                self.count("handshakes-broken");
+                tracing::debug!(%address, why, "an incoming handshake came to nothing");
+            }
+        }
+    }
+
     /// Tells the user of a refusal; a flood of them is only counted.
-    fn note(&mut self, rejection: &Rejection) {
-        let Rejection { address, claimed, code, message } = rejection;
-        self.count("handshakes-failed");
+    fn note(&mut self, rejection: Rejection) {
+        self.count("handshakes-refused");
         if self.notes.take(Instant::now()).is_ok() {
-            tracing::info!(%address, ?claimed, code, message, "incoming connection refused");
-            self.args.ports.view.tell(ViewMsg::Event(Event::PeerRejected {
-                address: *address,
-                claimed_id: *claimed,
-                code: (*code).to_owned(),
-                message: message.clone(),
-            }));
+            let Rejection { address, claimed: claimed_id, code, message } = rejection;
+            tracing::info!(%address, ?claimed_id, code, message, "incoming connection refused");
+            let code = code.to_owned();
+            let event = Event::PeerRejected { address, claimed_id, code, message };
+            self.args.ports.view.tell(ViewMsg::Event(event));
         }
     }
 }
@@ -190,33 +205,36 @@ struct Handshake {
 }
 
 impl Handshake {
-    async fn run(mut self, connecting: quinn::Connecting) -> Option<Rejection> {
+    async fn run(mut self, connecting: quinn::Connecting) -> Result<(), Failure> {
         let address = self.address;
-        let connection = match timeout(limits::HANDSHAKE_DEADLINE, connecting).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Some(Rejection::new(address, self.claim.get(), &error)),
-            Err(_) => return Some(Rejection::timed_out(address, self.claim.get())),
-        };
+        let broken = |why: &str| Failure::Broken(address, why.to_owned());
+        let connection = timeout(limits::HANDSHAKE_DEADLINE, connecting)
+            .await
+            .map_err(|_| broken("it took too long"))?
+            .map_err(|error| Failure::new(address, self.claim.get(), &error))?;
         let Some(peer) = tls::proved(&connection) else {
             close(&connection, CloseCode::AuthRequired);
-            return Some(Rejection::unproved(address, self.claim.get(), "it showed no key"));
+            let claimed = self.claim.get();
+            return Err(Failure::Refused(Rejection::unproved(address, claimed, "no key")));
         };
         if !self.admission.prove() {
             close(&connection, CloseCode::Limit);
-            return Some(Rejection {
+            return Err(Failure::Refused(Rejection {
                 address,
                 claimed: Some(peer),
                 code: CloseCode::Limit.code(),
                 message: format!("{address} has more connections than one address gets"),
-            });
+            }));
         }
         let admission = self.admission;
         let message = PeersMsg::Incoming { peer, connection, admission };
-        if let Err(PeersMsg::Incoming { connection, .. }) = self.ports.peers.cast(message) {
-            // `Peers` is restarting; who dialled tries again.
-            close(&connection, CloseCode::Internal);
+        match self.ports.peers.cast(message) {
+            Err(PeersMsg::Incoming { connection, .. }) => {
+                close(&connection, CloseCode::Internal);
+                Err(broken("this node is restarting a part of itself"))
+            }
+            _ => Ok(()),
         }
-        None
     }
 }
 
@@ -224,41 +242,47 @@ fn close(connection: &quinn::Connection, code: CloseCode) {
     connection.close(code.as_u32().into(), code.code().as_bytes());
 }
 
-impl Rejection {
+impl Failure {
     fn new(address: SocketAddr, claimed: Option<PeerId>, error: &ConnectionError) -> Self {
-        let code = match tls::alert_of(error) {
+        // An alert of the other side means that it refused us, or gave up.
+        let ours = matches!(error, ConnectionError::TransportError(_));
+        match tls::alert_of(error).filter(|_| ours) {
+            Some(alert) => Self::Refused(Rejection::new(address, claimed, alert, error)),
+            None => Self::Broken(address, error.to_string()),
+        }
+    }
+}
+
+impl Rejection {
+    fn new(
+        address: SocketAddr,
+        claimed: Option<PeerId>,
+        alert: u8,
+        error: &ConnectionError,
+    ) -> Self {
+        let (code, message) = match alert {
             // Our verifier accepts anybody but ourselves.
-            Some(alert::ACCESS_DENIED) => CloseCode::SelfConnect,
-            Some(alert::NO_APPLICATION_PROTOCOL) => CloseCode::VersionMismatch,
-            Some(_) => CloseCode::AuthRequired,
-            None => {
-                let message = format!("the handshake with {address} failed: {error}");
-                return Self { address, claimed, code: "handshake-failed", message };
+            alert::ACCESS_DENIED => {
+                (CloseCode::SelfConnect, format!("{address} uses the identity of this node"))
             }
-        };
-        let message = match code {
-            CloseCode::SelfConnect => format!("{address} uses the identity of this node"),
-            CloseCode::VersionMismatch => format!(
-                "{address} speaks another protocol than {}",
-                String::from_utf8_lossy(lanspread_wire::ALPN)
-            ),
+            alert::NO_APPLICATION_PROTOCOL => {
+                let ours = String::from_utf8_lossy(lanspread_wire::ALPN);
+                let text = format!("{address} speaks another protocol than {ours}");
+                (CloseCode::VersionMismatch, text)
+            }
             _ => return Self::unproved(address, claimed, &error.to_string()),
         };
         Self { address, claimed, code: code.code(), message }
     }
 
     fn unproved(address: SocketAddr, claimed: Option<PeerId>, why: &str) -> Self {
-        let who = claimed.map_or_else(String::new, |peer| format!(" that it is {}", peer.short()));
+        let who = claimed
+            .map_or_else(|| "who it is".to_owned(), |peer| format!("that it is {}", peer.short()));
         Self {
             address,
             claimed,
             code: CloseCode::AuthRequired.code(),
-            message: format!("{address} did not prove{who}: {why}"),
+            message: format!("{address} did not prove {who}: {why}"),
         }
-    }
-
-    fn timed_out(address: SocketAddr, claimed: Option<PeerId>) -> Self {
-        let message = format!("{address} did not finish its handshake in time");
-        Self { address, claimed, code: "handshake-timeout", message }
     }
 }

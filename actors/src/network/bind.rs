@@ -20,23 +20,28 @@ pub(super) async fn open(args: &NetworkArgs) -> Result<Bound, BindError> {
     let kept = *args.port.borrow();
     let wanted = listen(args.ports.config.listen, kept);
     let bound = match patiently(args, wanted).await {
-        // Another program took the port while this node was away. Peers find the new one.
-        Err(error) if error.is_port_taken() && fallback(args, wanted).is_some() => {
-            let bound = bind(args, fallback(args, wanted).unwrap_or(wanted))?;
-            let message = format!(
-                "the port {} of this node is taken by another program; it listens on {} now",
-                kept.unwrap_or_default(),
-                bound.local.port()
-            );
-            args.ports.view.tell(ViewMsg::Notice { game: None, message });
-            bound
-        }
+        Err(error) if error.is_port_taken() => match fallback(args, wanted) {
+            Some(free) => elsewhere(args, free, kept)?,
+            None => return Err(error),
+        },
         result => result?,
     };
     args.port.send_replace(Some(bound.local.port()));
     if let Some(buffers) = bound.buffers {
         tracing::info!(local = %bound.local, ?buffers, "listening");
     }
+    Ok(bound)
+}
+
+/// Another program took the port while this node was away. Peers find the new one.
+fn elsewhere(args: &NetworkArgs, free: Listen, kept: Option<u16>) -> Result<Bound, BindError> {
+    let bound = bind(args, free)?;
+    let message = format!(
+        "the port {} of this node is taken by another program; it listens on {} now",
+        kept.unwrap_or_default(),
+        bound.local.port()
+    );
+    args.ports.view.tell(ViewMsg::Notice { game: None, message });
     Ok(bound)
 }
 

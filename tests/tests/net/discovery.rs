@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use lanspread_actors::{
     discovery::{Discovery, DiscoveryArgs, DiscoveryMsg},
     net::{
+        addresses::InterfaceAddress,
         backend::{Advert, Sighting},
         limits,
     },
@@ -122,6 +123,8 @@ async fn a_cloned_identity_is_noticed() {
     setup.segment.forge(forged(2));
     setup.start().await.unwrap();
     assert_eq!(setup.seen().await, forged(2));
+    assert!(!setup.view.so_far().iter().any(|told| matches!(told, ViewMsg::Notice { .. })));
+    sleep(limits::ADDRESS_CHECK_EVERY * 10).await;
     let notices: Vec<String> = setup
         .view
         .so_far()
@@ -134,6 +137,23 @@ async fn a_cloned_identity_is_noticed() {
     assert_eq!(notices.len(), 1, "{notices:?}");
     assert!(notices[0].contains("10.9.0.1:4000"), "{notices:?}");
     assert!(setup.peers.so_far().is_empty());
+}
+
+/// Proves T06, F23: a new address of our own is no clone, though discovery may see it first.
+#[tokio::test(start_paused = true)]
+async fn our_own_new_address_is_no_clone() {
+    let mut setup = Setup::new().await;
+    let interfaces = watch::Sender::new(Arc::default());
+    setup.args.as_mut().unwrap().interfaces = interfaces.subscribe();
+    let own = Sighting { peer: identity(1).peer_id(), ..forged(1) };
+    setup.segment.forge(own.clone());
+    setup.start().await.unwrap();
+    sleep(limits::ADDRESS_CHECK_EVERY).await;
+    let ip = own.addresses[0].ip();
+    let found = InterfaceAddress { interface: "eth0".to_owned(), index: 2, ip, prefix_bits: 24 };
+    interfaces.send_replace(Arc::new(vec![found]));
+    sleep(limits::ADDRESS_CHECK_EVERY * 10).await;
+    assert!(!setup.view.so_far().iter().any(|told| matches!(told, ViewMsg::Notice { .. })));
 }
 
 /// Proves T20: whoever finds nobody is told why that may be, until somebody is found.
