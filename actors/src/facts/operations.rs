@@ -1,15 +1,36 @@
 //! The operation table as others see it. Written by [`crate::operations`] only; authoritative (O1).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use lanspread_wire::GameId;
 
-use crate::api::{OperationKind, OperationView, Phase};
+use crate::{
+    api::{OperationKind, OperationView, Phase},
+    operations::table::Table,
+};
 
 /// All running operations; at most one per game.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OperationTable {
     pub rows: BTreeMap<GameId, OperationRow>,
+    /// For the next incarnation of the owner, and nobody else.
+    pub ledger: Ledger,
+}
+
+/// What the owner of the table must know again after a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger(Arc<Table>);
+
+impl Ledger {
+    /// Keeps a table.
+    pub(crate) fn of(table: &Table) -> Self {
+        Self(Arc::new(table.clone()))
+    }
+
+    /// The table that was kept last.
+    pub(crate) fn table(&self) -> &Table {
+        &self.0
+    }
 }
 
 /// One running operation.

@@ -106,6 +106,16 @@ impl ChunkSet {
         true
     }
 
+    /// The chunks that are not in `other`.
+    pub fn without(&self, other: &Self) -> Self {
+        let mut rest = self.clone();
+        for (word, theirs) in rest.words.iter_mut().zip(&other.words) {
+            *word &= !theirs;
+        }
+        rest.count = rest.words.iter().map(|word| word.count_ones()).sum();
+        rest
+    }
+
     /// The first chunk of the set at or after `from`.
     pub fn next_from(&self, from: u32) -> Option<u32> {
         self.next_common(from, None)
@@ -225,6 +235,9 @@ mod tests {
             };
             let expected = a.intersection(&b).copied().find(|chunk| *chunk >= from);
             prop_assert_eq!(fill(&a).next_in_both(&fill(&b), from), expected);
+            let rest = fill(&a).without(&fill(&b));
+            prop_assert!(rest.iter().eq(a.difference(&b).copied()));
+            prop_assert_eq!(rest.count() as usize, a.difference(&b).count());
         }
 
         #[test]

@@ -25,6 +25,7 @@ use tokio::{
 
 use self::space::Space;
 use super::{
+    chunk_set::ChunkSet,
     feed::{Announced, SourceError, SourceFeed},
     fetch::{Beat, Fetch},
     planner::{Holds, Outlook, Planner, RequestId},
@@ -53,6 +54,8 @@ pub trait Outbox: Send + Sync {
 /// What the engine is to do.
 pub struct Transfer {
     pub feed: Box<dyn SourceFeed>,
+    /// The account, with nothing in it.
+    pub stock: Stock,
     /// What may be here already.
     pub reuse: ReusePlan,
     /// The seed of the planner's dice.
@@ -97,6 +100,8 @@ pub(super) enum EngineEvent {
     ShelfFailed(ShelfError),
     /// Something that may be here was looked at.
     Reused(Found),
+    /// A file of the root stays as it is.
+    Kept { file: u32 },
     /// A chunk was copied from its twin, or not.
     Copied { twin: Twin, result: Result<bool, ShelfError> },
     /// Progress was saved, or not.
@@ -127,6 +132,8 @@ struct Engine<'a, P> {
 
     planner: Planner,
     stock: Stock,
+    /// Chunks of files that stay in the root: nothing of them is staged.
+    kept: ChunkSet,
     progress: Progress,
     received: BTreeMap<PeerId, u64>,
     phase: Option<Phase>,
@@ -146,6 +153,7 @@ struct Engine<'a, P> {
     events_sender: mpsc::Sender<EngineEvent>,
     saving: Saving,
     round_trips_at: Duration,
+    is_silence_told: bool,
     told: Option<(u64, u64, usize)>,
 }
 
@@ -180,7 +188,8 @@ impl<'a, P: Pool> Engine<'a, P> {
         let (events_sender, events) = mpsc::channel(ENGINE_EVENTS_MAX);
         Self {
             planner: Planner::new(target.lens(), transfer.seed),
-            stock: Stock::new(&target),
+            kept: ChunkSet::empty(target.chunk_count()),
+            stock: transfer.stock,
             progress: Progress::new(Duration::ZERO, target.manifest.bytes_total()),
             received: BTreeMap::new(),
             phase: None,
@@ -196,6 +205,7 @@ impl<'a, P: Pool> Engine<'a, P> {
             events_sender,
             saving: Saving::default(),
             round_trips_at: Duration::ZERO,
+            is_silence_told: false,
             told: None,
             feed: transfer.feed,
             stop: transfer.stop,
@@ -338,7 +348,7 @@ impl<'a, P: Pool> Engine<'a, P> {
     /// Ends the transfer if no source that is there can be trusted any more.
     fn check_sources(&self) -> Result<(), EngineError> {
         let expelled = self.planner.expelled();
-        let is_hopeless = self.planner.outlook() == Outlook::Starved
+        let is_hopeless = self.planner.outlook(self.now()) == Outlook::Starved
             && !self.announced.is_empty()
             && self.announced.keys().all(|peer| expelled.contains(peer));
         if is_hopeless {
@@ -360,7 +370,7 @@ impl<'a, P: Pool> Engine<'a, P> {
             }
         }
         let Some(figures) = self.progress.due(self.now()) else { return };
-        let peers = self.planner.source_count();
+        let peers = self.planner.source_count(self.now());
         let told = (figures.bytes_done, figures.bytes_per_second, peers);
         if self.told.replace(told) == Some(told) {
             return;
@@ -381,7 +391,7 @@ impl<'a, P: Pool> Engine<'a, P> {
         if self.space.is_short() {
             return Phase::WaitingForSpace;
         }
-        match self.planner.outlook() {
+        match self.planner.outlook(self.now()) {
             Outlook::Starved => Phase::WaitingForPeers,
             Outlook::Going => Phase::Fetching,
             Outlook::Done => Phase::Checking,
@@ -428,10 +438,15 @@ impl<'a, P: Pool> Engine<'a, P> {
         }
         let is_worth_saving = !matches!(ended, Ok(Ended::Complete(_)) | Err(EngineError::Shelf(_)));
         if is_worth_saving {
-            let saved = self.workshop.save(self.stock.done().to_bytes()).await;
+            let saved = self.workshop.save(self.record()).await;
             saved.map_err(EngineError::Shelf)?;
         }
         ended
+    }
+
+    /// What is staged, for the next time. A file that stays is looked at again then.
+    fn record(&self) -> Vec<u8> {
+        self.stock.done().without(&self.kept).to_bytes()
     }
 
     /// What was written while the transfer ended is here as well.

@@ -234,7 +234,7 @@ impl Planner {
         if self.free.set().is_empty() {
             return self.second_copies(now);
         }
-        let window_min = self.window_min();
+        let window_min = self.window_min(now);
         let mut candidates = Vec::new();
         for (peer, source) in &self.sources {
             if source.is_willing(now)
@@ -330,14 +330,14 @@ impl Planner {
             .map(|(_, source)| source.heard_at + STALL_AFTER)
             .min();
         let rests = rests.filter(|_| !self.free.set().is_empty());
-        [rests, stalls, self.second_copies_at()].into_iter().flatten().min()
+        [rests, stalls, self.second_copies_at(now)].into_iter().flatten().min()
     }
 
     /// How the download stands.
-    pub fn outlook(&self) -> Outlook {
+    pub fn outlook(&self, now: Duration) -> Outlook {
         if self.wanted.is_empty() {
             Outlook::Done
-        } else if self.requests.is_empty() && self.sources.values().all(Source::is_benched) {
+        } else if self.requests.is_empty() && self.source_count(now) == 0 {
             Outlook::Starved
         } else {
             Outlook::Going
@@ -345,8 +345,8 @@ impl Planner {
     }
 
     /// Sources that are there and may be asked sooner or later.
-    pub fn source_count(&self) -> usize {
-        self.sources.values().filter(|source| !source.is_benched()).count()
+    pub fn source_count(&self, now: Duration) -> usize {
+        self.sources.values().filter(|source| !source.is_benched(now)).count()
     }
 
     /// Sources that sent a wrong chunk.
@@ -462,8 +462,12 @@ impl Planner {
         })
     }
 
-    fn window_min(&self) -> u64 {
-        if self.source_count() <= SOURCES_FEW_MAX { WINDOW_BYTES_MIN_FEW } else { WINDOW_BYTES_MIN }
+    fn window_min(&self, now: Duration) -> u64 {
+        if self.source_count(now) <= SOURCES_FEW_MAX {
+            WINDOW_BYTES_MIN_FEW
+        } else {
+            WINDOW_BYTES_MIN
+        }
     }
 
     /// What may still be asked for; anything if nothing is outstanding, so that the largest

@@ -61,6 +61,13 @@ impl ReusePlan {
         plan
     }
 
+    /// The files of the root that may stay if nothing of them is staged.
+    pub fn files_in_place(target: &Target, present: Present<'_>) -> Vec<u32> {
+        let mut plan = Self::default();
+        plan.add_in_place(target, present, &mut ChunkSet::empty(target.chunk_count()));
+        plan.in_place
+    }
+
     /// Every chunk that may be here.
     pub fn chunks(&self, target: &Target) -> ChunkSet {
         let mut chunks = ChunkSet::empty(target.chunk_count());

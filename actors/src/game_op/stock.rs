@@ -45,17 +45,18 @@ pub struct Twin {
 }
 
 impl Stock {
-    /// Nothing is here yet.
+    /// Nothing is here yet. Sorts all hashes: for a worker thread when the content is large.
     pub fn new(target: &Target) -> Self {
-        let mut members: BTreeMap<[u8; 32], Vec<u32>> = BTreeMap::new();
-        for (chunk, entry) in (0u32..).zip(&target.manifest.chunks) {
-            members.entry(entry.hash.0).or_default().push(chunk);
-        }
+        let hash = |chunk: &u32| target.manifest.chunks[*chunk as usize].hash;
+        let mut by_hash: Vec<u32> = (0..target.chunk_count()).collect();
+        by_hash.sort_unstable_by_key(|chunk| (hash(chunk), *chunk));
         let mut group_of = BTreeMap::new();
         let mut groups = Vec::new();
-        for twins in members.into_values().filter(|twins| twins.len() > 1) {
-            group_of.extend(twins.into_iter().map(|chunk| (chunk, groups.len())));
-            groups.push(Group::default());
+        for twins in by_hash.chunk_by(|left, right| hash(left) == hash(right)) {
+            if twins.len() > 1 {
+                group_of.extend(twins.iter().map(|chunk| (*chunk, groups.len())));
+                groups.push(Group::default());
+            }
         }
         Self { done: ChunkSet::empty(target.chunk_count()), group_of, groups }
     }

@@ -49,7 +49,8 @@ impl StopSwitch {
 impl Stop {
     /// Resolves when a stop is asked for. Waits for ever once the switch is gone.
     pub async fn requested(&mut self) -> StopReason {
-        match self.reason.wait_for(Option::is_some).await {
+        let asked = self.reason.wait_for(Option::is_some).await.map(|reason| *reason);
+        match asked {
             Ok(reason) => reason.unwrap_or(StopReason::Cancel),
             Err(_) => std::future::pending().await,
         }

@@ -5,12 +5,18 @@
 //! its bytes were written. Never decides what to fetch.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
+use futures::future::BoxFuture;
 use lanspread_wire::{ChunkHash, limits::CHUNK_BYTES_MAX};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use super::{
     reuse::{Origin, Work},
@@ -76,6 +82,14 @@ pub struct Workshop<P> {
     target: Arc<Target>,
     /// One permit for each job, until the very end of the job.
     jobs: Arc<Semaphore>,
+    /// When each job that runs was handed over, by its number.
+    begun: Arc<Mutex<Begun>>,
+}
+
+#[derive(Debug, Default)]
+struct Begun {
+    jobs: BTreeMap<u64, Instant>,
+    count: u64,
 }
 
 /// Chunks with their bytes one after the other, on their way to be written.
@@ -165,6 +179,7 @@ impl<P: Clone> Clone for Workshop<P> {
             shelf: self.shelf.clone(),
             target: self.target.clone(),
             jobs: self.jobs.clone(),
+            begun: self.begun.clone(),
         }
     }
 }
@@ -172,7 +187,8 @@ impl<P: Clone> Clone for Workshop<P> {
 impl<P: Pool> Workshop<P> {
     /// A workshop for one download.
     pub fn new(pool: P, shelf: Arc<dyn Shelf>, target: Arc<Target>) -> Self {
-        Self { pool, shelf, target, jobs: Arc::new(Semaphore::new(JOBS_MAX as usize)) }
+        let jobs = Arc::new(Semaphore::new(JOBS_MAX as usize));
+        Self { pool, shelf, target, jobs, begun: Arc::default() }
     }
 
     /// What is put together here.
@@ -225,27 +241,61 @@ impl<P: Pool> Workshop<P> {
         self.run("look for space", |shelf, _| shelf.bytes_free()).await?
     }
 
+    /// For how long the job that has run for the longest time has not come back.
+    pub fn silence(&self) -> Duration {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.jobs.values().next().map_or(Duration::ZERO, Instant::elapsed)
+    }
+
     /// Resolves when no job runs. Jobs outlive the futures that asked for them.
     pub async fn quiet(&self) {
         // Nobody closes the semaphore.
         self.jobs.acquire_many(JOBS_MAX).await.ok();
     }
 
-    async fn run<T: Send + 'static>(
+    /// Boxed: a future of borrowed parts is not `Send` enough to be spawned.
+    fn run<T: Send + 'static>(
         &self,
         step: &'static str,
         job: impl FnOnce(&dyn Shelf, &Target) -> T + Send + 'static,
-    ) -> Result<T, ShelfError> {
-        let permit = self.jobs.clone().acquire_owned().await;
-        let (shelf, target) = (self.shelf.clone(), self.target.clone());
-        let run = move || {
-            let result = job(&*shelf, &target);
-            drop(shelf);
-            // Last of all: from here on nothing of the job is left.
-            drop(permit);
-            result
-        };
-        self.pool.run(step, run).await
+    ) -> BoxFuture<'static, Result<T, ShelfError>> {
+        let Self { pool, shelf, target, jobs, begun } = self.clone();
+        Box::pin(async move {
+            let permit = jobs.acquire_owned().await;
+            let entry = JobEntry::new(begun);
+            let run = move || {
+                let result = job(&*shelf, &target);
+                drop((shelf, entry));
+                // Last of all: from here on nothing of the job is left.
+                drop(permit);
+                result
+            };
+            pool.run(step, run).await
+        })
+    }
+}
+
+/// The entry of a job that runs; it goes with the job, also by a panic.
+struct JobEntry {
+    begun: Arc<Mutex<Begun>>,
+    number: u64,
+}
+
+impl JobEntry {
+    fn new(begun: Arc<Mutex<Begun>>) -> Self {
+        let mut present = begun.lock().unwrap_or_else(PoisonError::into_inner);
+        present.count += 1;
+        let number = present.count;
+        present.jobs.insert(number, Instant::now());
+        drop(present);
+        Self { begun, number }
+    }
+}
+
+impl Drop for JobEntry {
+    fn drop(&mut self) {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.jobs.remove(&self.number);
     }
 }
 

@@ -16,13 +16,15 @@ pub const RESTART_DELAY: Duration = Duration::from_millis(100);
 /// restarted: it is asked again.
 pub const RESCAN_ASK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// At shutdown, operations get this long to reach a boundary; what is still busy then is
-/// recovered at the next start.
-pub const PARK_DEADLINE: Duration = Duration::from_millis(800);
-
 /// Running uploads of a game whose files change stop at their next chunk; one that has not
 /// after this long is stuck.
 pub const UPLOADS_DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A call to the library that switches the games folder scans the new one.
 pub const GAMES_DIR_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Damaged files named in a message; all of them are told to the library.
+pub const DAMAGED_NAMED_MAX: usize = 10;
+
+/// Pieces of a game that are hashed at once: two keep a disk and a core busy.
+pub const VERIFY_WORKERS: usize = 2;

@@ -80,8 +80,14 @@ pub const FAILURE_REST: Duration = Duration::from_millis(250);
 /// The longest rest of a source that keeps failing.
 pub const FAILURE_REST_MAX: Duration = Duration::from_secs(30);
 
-/// Failures in a row before a source counts as none until it announces itself anew.
+/// Failures in a row before a source counts as none for a while.
 pub const FAILURES_MAX: u32 = 6;
+
+/// So long a source that kept failing counts as none. It may only have been busy.
+pub const BENCH_TIME: Duration = Duration::from_secs(60);
+
+/// A disk that has not answered for so long is told of: the user may think that we hang.
+pub const DISK_SILENCE: Duration = Duration::from_secs(10);
 
 /// One piece of work on what is here already: short enough that a cancelled download does not wait.
 pub const REUSE_BATCH_BYTES: u64 = 8 * 1024 * 1024;
@@ -109,6 +115,9 @@ pub const SPACE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A download that waited for space goes on when there is this much, or all that it needs.
 pub const SPACE_BYTES_MIN: u64 = 256 * 1024 * 1024;
+
+/// Sources that had no manifest to give are asked again after this.
+pub const MANIFEST_RETRY: Duration = Duration::from_secs(2);
 
 /// Round trips are read anew this often.
 pub const ROUND_TRIP_INTERVAL: Duration = Duration::from_secs(1);

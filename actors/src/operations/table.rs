@@ -197,6 +197,7 @@ impl Table {
                 entry.milestones.push(EqEvent(*finished));
                 if let Some(next) = next {
                     entry.order = next;
+                    (entry.bytes_done, entry.bytes_total) = (0, 0);
                 }
             }
             Report::Ended(outcome) => {
@@ -319,6 +320,8 @@ impl Table {
         let mut effects = Vec::new();
         for (game, entry) in &mut self.entries {
             effects.push(Effect::Began { game: game.clone() });
+            // They were counted on the clock of the former owner.
+            entry.restarts.clear();
             match &mut entry.stage {
                 Stage::Settling { asked_at, .. } => {
                     *asked_at = now;

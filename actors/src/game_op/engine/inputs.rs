@@ -10,7 +10,7 @@ use crate::{
         planner::{Delivery, End, RequestId},
         writer::{Pool, ShelfError},
     },
-    limits::transfer::{ROUND_TRIP_INTERVAL, SAVE_INTERVAL},
+    limits::transfer::{DISK_SILENCE, ROUND_TRIP_INTERVAL, SAVE_INTERVAL},
 };
 use lanspread_wire::{PeerId, Refusal};
 
@@ -24,6 +24,7 @@ impl<P: Pool> Engine<'_, P> {
             }
             EngineEvent::ShelfFailed(error) => self.on_shelf_failed(error)?,
             EngineEvent::Reused(found) => self.on_reused(found)?,
+            EngineEvent::Kept { file } => self.on_kept(file),
             EngineEvent::Copied { twin, result } => self.on_copied(twin, result)?,
             EngineEvent::Saved(result) => self.on_saved(result)?,
             EngineEvent::Space(free) => self.on_space(free)?,
@@ -77,6 +78,7 @@ impl<P: Pool> Engine<'_, P> {
             }
         }
         self.look_for_space(now)?;
+        self.look_for_silence();
         let saving = &self.saving;
         let is_due = saving.bytes_unsaved >= self.save_bytes()
             || (saving.bytes_unsaved > 0 && now >= saving.saved_at + SAVE_INTERVAL);
@@ -84,6 +86,19 @@ impl<P: Pool> Engine<'_, P> {
             self.start_save(now);
         }
         Ok(())
+    }
+
+    /// A disk that hangs is told of, once in a transfer (F5). Everything else goes on, and so does this when the
+    /// disk does.
+    fn look_for_silence(&mut self) {
+        let silence = self.workshop.silence();
+        if silence >= DISK_SILENCE && !self.is_silence_told {
+            self.is_silence_told = true;
+            let game = self.target.game.clone();
+            let seconds = silence.as_secs();
+            let message = format!("{game}: the disk has not answered for {seconds} s");
+            self.event(Event::Notice { game: Some(game), message });
+        }
     }
 
     fn on_chunk(&mut self, request: RequestId, peer: PeerId, chunk: u32, is_right: bool) {

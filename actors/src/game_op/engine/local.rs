@@ -56,10 +56,10 @@ impl<P: Pool> Engine<'_, P> {
         self.saving.is_under_way = true;
         self.saving.bytes_unsaved = 0;
         self.saving.saved_at = now;
-        let done = self.stock.done().to_bytes();
+        let record = self.record();
         let (workshop, events) = (self.workshop.clone(), self.events_sender.clone());
         self.helpers.spawn(async move {
-            let result = workshop.save(done).await;
+            let result = workshop.save(record).await;
             events.send(EngineEvent::Saved(result)).await.ok();
         });
     }
@@ -76,6 +76,16 @@ impl<P: Pool> Engine<'_, P> {
             self.provide(need);
         }
         found.error.map_or(Ok(()), |error| self.on_shelf_failed(error))
+    }
+
+    pub(super) fn on_kept(&mut self, file: u32) {
+        for chunk in self.target.map.file_chunks(file) {
+            self.kept.insert(chunk);
+            if !self.stock.done().contains(chunk) {
+                self.progress.reused(self.target.len(chunk));
+            }
+            self.arrived(chunk);
+        }
     }
 
     pub(super) fn on_copied(
@@ -153,11 +163,15 @@ impl<P: Pool> Looker<P> {
             found.error = found.error.or(part.error);
         }
         if found.wrong.is_empty() && found.error.is_none() {
-            if let Err(error) = self.workshop.keep_in_place(file).await {
-                found.wrong = std::mem::take(&mut found.right);
-                found.error = Some(error);
+            match self.workshop.keep_in_place(file).await {
+                Ok(()) => {
+                    return self.events.send(EngineEvent::Kept { file }).await.is_ok();
+                }
+                Err(error) => {
+                    found.wrong = std::mem::take(&mut found.right);
+                    found.error = Some(error);
+                }
             }
-            return self.tell(found).await;
         }
         let right = std::mem::take(&mut found.right);
         self.tell(found).await && self.copy_from_place(&target, file, right).await

@@ -18,7 +18,7 @@ use crate::{
             chunks, target_of,
         },
     },
-    limits::transfer::{BUFFER_BYTES_MAX, FAILURES_MAX, SPACE_WAIT_MAX},
+    limits::transfer::{BUFFER_BYTES_MAX, DISK_SILENCE, FAILURES_MAX, SPACE_WAIT_MAX},
 };
 
 const FAST: f64 = 50e6;
@@ -78,8 +78,13 @@ impl Rig {
     }
 
     async fn run_with(&self, feed: Box<TestFeed>) -> Result<Ended, EngineError> {
-        let transfer =
-            Transfer { feed, reuse: self.reuse.clone(), seed: 7, stop: self.stop.clone() };
+        let transfer = Transfer {
+            feed,
+            stock: Stock::new(&self.target),
+            reuse: self.reuse.clone(),
+            seed: 7,
+            stop: self.stop.clone(),
+        };
         run(self.workshop(), transfer, &*self.recorder).await
     }
 
@@ -376,6 +381,28 @@ async fn an_update_fetches_only_what_changed() {
     assert_eq!(rig.shelf.bytes_written(), 530_000, "the file that stays is not written");
 }
 
+/// Proves R6: a file that stays is not recorded as staged; the next run looks at it again in place.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_stays_is_not_recorded_as_staged() {
+    let (kept, old) = (chunks(2, 10, 50_000), chunks(3, 60, 50_000));
+    let mut rig = Rig::of(&[("fresh", old), ("kept", kept.clone())]);
+    rig.shelf.put_in_root("kept", kept.concat());
+    rig.reuse = ReusePlan::new(&rig.target, Present { strangers: &[1], ..Present::default() });
+    let source = rig.source_at(1, 2e6, Behaviour::Honest);
+    let (_sender, feed) = Rig::feed(std::slice::from_ref(&source));
+    {
+        let download = rig.run_with(feed);
+        tokio::pin!(download);
+        tokio::time::timeout(Duration::from_millis(500), &mut download).await.expect_err("runs");
+        rig.switch.stop(StopReason::Park);
+        assert_eq!(download.await, Ok(Ended::Stopped(StopReason::Park)));
+    }
+    let saved = rig.shelf.saved().expect("progress was saved");
+    let recorded = ChunkSet::from_bytes(&saved, 70).expect("of this content");
+    assert!(recorded.iter().all(|chunk| chunk < 60), "only what is staged: {recorded:?}");
+    assert!(!recorded.is_empty());
+}
+
 /// A file in place that turns out to be damaged is repaired from its own good parts.
 #[tokio::test(start_paused = true)]
 async fn a_damaged_file_in_place_is_repaired() {
@@ -483,6 +510,23 @@ async fn a_slow_disk_holds_the_sources_back() {
     }
     rig.check();
     assert!(waiting_max <= u64::from(BUFFER_BYTES_MAX) * 11 / 10, "{waiting_max} bytes waited");
+}
+
+/// Proves F5: a disk that hangs is told of once, and the download goes on when it comes back.
+#[tokio::test(start_paused = true)]
+async fn a_hanging_disk_is_told_of() {
+    let mut rig = Rig::new(20);
+    rig.pool.delay = DISK_SILENCE * 3;
+    account(rig.run(&[rig.source(1, Behaviour::Honest)]).await);
+    rig.check();
+    let notices: Vec<_> = rig
+        .recorder
+        .events()
+        .into_iter()
+        .filter(|event| matches!(event, Event::Notice { .. }))
+        .collect();
+    let [Event::Notice { message, .. }] = &notices[..] else { panic!("{notices:?}") };
+    assert!(message.contains("quake") && message.contains("disk"), "{message}");
 }
 
 /// Figures are told at most four times a second, and they end at everything.

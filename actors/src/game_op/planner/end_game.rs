@@ -15,7 +15,7 @@ use crate::limits::transfer::{
 impl Planner {
     /// An order for late chunks at a second source, if one can be expected to be faster.
     pub(super) fn second_copies(&mut self, now: Duration) -> Option<Order> {
-        if now < self.end_game_at || self.source_count() < 2 {
+        if now < self.end_game_at || self.source_count(now) < 2 {
             return None;
         }
         let late = self.late_chunks(now);
@@ -47,8 +47,8 @@ impl Planner {
     }
 
     /// When a chunk may next be late enough, if any can be.
-    pub(super) fn second_copies_at(&self) -> Option<Duration> {
-        if !self.free.set().is_empty() || self.source_count() < 2 {
+    pub(super) fn second_copies_at(&self, now: Duration) -> Option<Duration> {
+        if !self.free.set().is_empty() || self.source_count(now) < 2 {
             return None;
         }
         let single = self.carriers.values().filter(|carriers| carriers.second.is_none());

@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::{
     game_op::chunk_set::ChunkSet,
     limits::transfer::{
-        FAILURE_REST, FAILURE_REST_MAX, FAILURES_MAX, REQUEST_BYTES_AIMED, REQUESTS_PER_SOURCE_MAX,
-        WINDOW_BYTES_MAX, WINDOW_BYTES_MIN, WINDOW_BYTES_START, WINDOW_ROUND_TRIPS,
-        WINDOW_TIME_MIN,
+        BENCH_TIME, FAILURE_REST, FAILURE_REST_MAX, FAILURES_MAX, REQUEST_BYTES_AIMED,
+        REQUESTS_PER_SOURCE_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN, WINDOW_BYTES_START,
+        WINDOW_ROUND_TRIPS, WINDOW_TIME_MIN,
     },
 };
 
@@ -47,8 +47,17 @@ pub(super) struct Source {
     pace: Option<f64>,
     rests_until: Duration,
     failures: u32,
-    /// Not asked again until it announces itself anew.
-    benched: bool,
+    bench: Bench,
+}
+
+/// Whether a source counts as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bench {
+    Off,
+    /// It failed so often that it counts as none until then.
+    Until(Duration),
+    /// It does not give this content until it announces itself anew.
+    ForGood,
 }
 
 impl Source {
@@ -63,14 +72,14 @@ impl Source {
             pace: None,
             rests_until: Duration::ZERO,
             failures: 0,
-            benched: false,
+            bench: Bench::Off,
         }
     }
 
     /// It announced itself anew: what was held against it is forgotten, what was measured is kept.
     pub(super) fn rejoin(&mut self, holds: Holds) {
         self.holds = holds;
-        self.benched = false;
+        self.bench = Bench::Off;
         self.failures = 0;
         self.rests_until = Duration::ZERO;
     }
@@ -90,17 +99,26 @@ impl Source {
 
     /// Whether it may be asked now.
     pub(super) fn is_willing(&self, now: Duration) -> bool {
-        !self.benched && now >= self.rests_until
+        !self.is_benched(now) && now >= self.rests_until
     }
 
-    /// Whether it will not be asked again until it announces itself anew.
-    pub(super) fn is_benched(&self) -> bool {
-        self.benched
+    /// Whether it counts as no source at the moment.
+    pub(super) fn is_benched(&self, now: Duration) -> bool {
+        match self.bench {
+            Bench::Off => false,
+            Bench::Until(until) => now < until,
+            Bench::ForGood => true,
+        }
     }
 
-    /// When its rest ends, if it rests.
+    /// When it may be asked again, if not now.
     pub(super) fn wakes_at(&self, now: Duration) -> Option<Duration> {
-        (!self.benched && self.rests_until > now).then_some(self.rests_until)
+        let at = match self.bench {
+            Bench::Off => self.rests_until,
+            Bench::Until(until) => until.max(self.rests_until),
+            Bench::ForGood => return None,
+        };
+        (at > now).then_some(at)
     }
 
     /// A chunk came `took` after it was asked for, the last of `queued_bytes` then outstanding.
@@ -134,11 +152,15 @@ impl Source {
         self.failures += 1;
         let rest = FAILURE_REST.saturating_mul(4u32.saturating_pow(self.failures - 1));
         self.rest(now + rest.min(FAILURE_REST_MAX));
-        self.benched |= self.failures >= FAILURES_MAX;
+        if self.failures >= FAILURES_MAX && self.bench != Bench::ForGood {
+            self.failures = 0;
+            self.bench = Bench::Until(now + BENCH_TIME);
+        }
     }
 
+    /// It does not give this content until it announces itself anew.
     pub(super) fn bench(&mut self) {
-        self.benched = true;
+        self.bench = Bench::ForGood;
     }
 }
 
@@ -207,9 +229,12 @@ mod tests {
         let mut source = Source::new(Duration::ZERO, Holds::All);
         let mut now = Duration::ZERO;
         let mut rests = Vec::new();
-        while !source.is_benched() {
+        loop {
             source.fail(now);
-            let Some(wakes_at) = source.wakes_at(now) else { break };
+            if source.is_benched(now) {
+                break;
+            }
+            let wakes_at = source.wakes_at(now).expect("it rests");
             rests.push(wakes_at - now);
             now = wakes_at;
             assert!(source.is_willing(now));
@@ -217,6 +242,9 @@ mod tests {
         assert_eq!(rests.len(), FAILURES_MAX as usize - 1);
         assert!(rests.windows(2).all(|pair| pair[0] <= pair[1]));
         assert_eq!(rests.last(), Some(&FAILURE_REST_MAX));
+        assert_eq!(source.wakes_at(now), Some(now + BENCH_TIME));
+        assert!(source.is_willing(now + BENCH_TIME), "another chance");
+        source.bench();
         assert!(!source.is_willing(now + Duration::from_secs(3600)));
         source.rejoin(Holds::All);
         assert!(source.is_willing(now));

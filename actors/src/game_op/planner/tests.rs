@@ -167,7 +167,7 @@ fn finish(planner: &mut Planner, mut now: Duration) {
     planner.source_joined(now, sound, Holds::All);
     let chunks = planner.layout.bound();
     for _ in 0..=chunks {
-        if planner.outlook() == Outlook::Done {
+        if planner.outlook(now) == Outlook::Done {
             return;
         }
         let orders = planner.orders(now);
@@ -263,7 +263,7 @@ fn an_expelled_source_stays_out() {
     assert_eq!(planner.expel(peer(1)).len(), 1);
     assert!(!planner.source_joined(Duration::ZERO, peer(1), Holds::All));
     assert_eq!(planner.next(Duration::ZERO), None);
-    assert_eq!(planner.outlook(), Outlook::Starved);
+    assert_eq!(planner.outlook(Duration::ZERO), Outlook::Starved);
 }
 
 /// A network of sources with a rate each, one queue per source.
@@ -326,7 +326,7 @@ impl Network {
         for source in self.rates.keys() {
             planner.source_joined(now, *source, Holds::All);
         }
-        while planner.outlook() != Outlook::Done {
+        while planner.outlook(now) != Outlook::Done {
             for order in planner.orders(now) {
                 self.start(planner, now, order);
             }

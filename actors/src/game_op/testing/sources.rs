@@ -53,6 +53,7 @@ struct Shared {
     sent: AtomicU64,
     requests: AtomicUsize,
     chunks_asked: Mutex<Vec<u32>>,
+    manifest: Mutex<Option<Vec<u8>>>,
 }
 
 struct Body {
@@ -79,6 +80,7 @@ impl ScriptedSource {
             sent: AtomicU64::new(0),
             requests: AtomicUsize::new(0),
             chunks_asked: Mutex::new(Vec::new()),
+            manifest: Mutex::new(None),
         };
         Arc::new(Self { shared: Arc::new(shared) })
     }
@@ -98,6 +100,11 @@ impl ScriptedSource {
     /// Every chunk it was asked for, as often as it was.
     pub(crate) fn chunks_asked(&self) -> Vec<u32> {
         self.shared.chunks_asked.lock().expect("not poisoned").clone()
+    }
+
+    /// What it answers when it is asked for a manifest.
+    pub(crate) fn set_manifest(&self, bytes: Vec<u8>) {
+        *self.shared.manifest.lock().expect("not poisoned") = Some(bytes);
     }
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {
@@ -184,7 +191,8 @@ impl ChunkSource for ScriptedSource {
         _game: &GameId,
         _manifest: ManifestId,
     ) -> BoxFuture<'static, Result<Vec<u8>, SourceError>> {
-        Box::pin(async { Err(SourceError::Refused(Refusal::UnknownGame)) })
+        let manifest = self.shared.manifest.lock().expect("not poisoned").clone();
+        Box::pin(async { manifest.ok_or(SourceError::Refused(Refusal::UnknownGame)) })
     }
 
     fn chunks(

@@ -83,9 +83,14 @@ impl StagedFiles {
     }
 
     /// Creates and reserves the large files, so that a full disk shows now and not in the middle.
-    pub(crate) fn reserve_large(&self) -> Result<(), TxnFailure> {
+    /// Those that are spared will probably be kept: they are created if they are written.
+    pub(crate) fn reserve_large(
+        &self,
+        is_spared: &dyn Fn(usize) -> bool,
+    ) -> Result<(), TxnFailure> {
         for (number, file) in self.files.iter().enumerate() {
-            if file.size >= RESERVE_EARLY_BYTES_MIN && !self.is_kept(number)? {
+            let is_needed = !is_spared(number) && !self.is_kept(number)?;
+            if file.size >= RESERVE_EARLY_BYTES_MIN && is_needed {
                 self.open_for_write(number)?;
             }
         }

@@ -67,6 +67,16 @@ impl DownloadStaging {
         context: &TxnContext,
         plan: &DownloadPlan,
     ) -> Result<(Self, Resumed), TxnError> {
+        Self::open_or_create_sparing(context, plan, &|_file| false)
+    }
+
+    /// The same, without reserving space for files that `is_spared`: those that the caller
+    /// expects to keep in place but has not hashed yet.
+    pub fn open_or_create_sparing(
+        context: &TxnContext,
+        plan: &DownloadPlan,
+        is_spared: &dyn Fn(usize) -> bool,
+    ) -> Result<(Self, Resumed), TxnError> {
         let (txn, state) = Txn::begin(context)?;
         txn.at(Step::Check, plan.validate())?;
         txn.at(Step::Check, check_manifest(plan))?;
@@ -79,7 +89,7 @@ impl DownloadStaging {
         let stored = plan.stored(from_version);
         txn.guarded(|| {
             txn.write_intent(Step::IntentWrite, &intent)?;
-            Self::open(&txn, &state, plan, stored)
+            Self::open(&txn, &state, plan, (stored, is_spared))
         })
     }
 
@@ -87,7 +97,7 @@ impl DownloadStaging {
         txn: &Txn,
         state: &RootState,
         plan: &DownloadPlan,
-        stored: StoredPlan,
+        (stored, is_spared): (StoredPlan, &dyn Fn(usize) -> bool),
     ) -> Result<(Self, Resumed), TxnError> {
         txn.enter(Step::StagingCreate)?;
         let step = Step::StagingCreate;
@@ -104,7 +114,7 @@ impl DownloadStaging {
         };
         let progress = if same { txn.at(step, read_progress(&*dir))? } else { None };
         let files = StagedFiles::new(Arc::clone(&dir), stored.files.clone());
-        txn.at(step, files.reserve_large())?;
+        txn.at(step, files.reserve_large(is_spared))?;
         let staging = Self { txn: txn.clone(), dir, files, plan: stored, previous };
         Ok((staging, Resumed { same_manifest: same, progress }))
     }

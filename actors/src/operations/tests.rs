@@ -1,0 +1,5 @@
+//! Whole operations on a real disk, with the real library and scripted peers.
+
+mod faults;
+mod flows;
+mod rig;
