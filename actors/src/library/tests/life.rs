@@ -125,7 +125,8 @@ async fn a_crash_untells_nothing() {
         bytes_done: 0,
         bytes_total: 0,
     };
-    let table = OperationTable { rows: [(game("quake"), row)].into() };
+    let rows = [(game("quake"), row)].into();
+    let table = OperationTable { rows, ..OperationTable::default() };
     rig.table.send_replace(Arc::new(table));
     fs::remove_file(rig.games().join("quake/version.ini")).unwrap();
     rig.crash_and_restart().await;
