@@ -22,7 +22,8 @@ pub enum Policy {
     Degrade,
 }
 
-/// How often a child may be restarted: at most `restarts_max` within `window`, each after twice the delay of the one before.
+/// How often a child may be restarted: at most `restarts_max` within `window`, each after twice the
+/// delay of the one before.
 #[derive(Clone, Debug)]
 pub struct RestartBudget {
     restarts_max: usize,

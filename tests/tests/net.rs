@@ -14,6 +14,8 @@ mod interfaces;
 mod listener;
 #[path = "net/network.rs"]
 mod network;
+#[path = "net/party.rs"]
+mod party;
 #[path = "net/transport.rs"]
 mod transport;
 #[path = "net/wiring.rs"]

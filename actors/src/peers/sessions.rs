@@ -1,6 +1,9 @@
 //! The sessions of `Peers`: starting and joining their actors, and the table of those that count.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use lanspread_wire::{CloseCode, DisplayName, PeerId, limits::ADDRESSES_MAX};
 use ractor::{Actor, ActorRef, concurrency::JoinHandle};
@@ -13,6 +16,7 @@ use super::{
 use crate::{
     api::Event,
     facts::{PeerEntry, PeerTable, RemoteLibrary},
+    net::{addresses::stated_to, endpoint::remote_of},
     peer_connection::{
         PeerConnection, PeerConnectionArgs, PeerConnectionMsg, PeerLink, Role, SessionEnd,
     },
@@ -61,6 +65,7 @@ impl PeersState {
     ) -> Option<Input> {
         let Fresh { connection, admission } = self.fresh.remove(&link)?;
         let peer_link = PeerLink::new(peer, connection.clone());
+        let addresses = self.own_addresses(remote_of(&connection).ip());
         let args = PeerConnectionArgs {
             link,
             role,
@@ -69,7 +74,7 @@ impl PeersState {
             connection,
             admission,
             name: self.name.clone(),
-            addresses: self.own_addresses(),
+            addresses,
             announced: self.args.ports.announced.borrow().clone(),
             known: self.known_library(peer),
             uploads: self.uploads.clone(),
@@ -259,7 +264,8 @@ impl PeersState {
         here.or_else(|| self.libraries.recall(peer))
     }
 
-    fn own_addresses(&self) -> Vec<SocketAddr> {
-        self.args.addresses.borrow().iter().copied().take(ADDRESSES_MAX).collect()
+    fn own_addresses(&self, remote: IpAddr) -> Vec<SocketAddr> {
+        let stated = stated_to(&self.args.addresses.borrow(), remote);
+        stated.into_iter().take(ADDRESSES_MAX).collect()
     }
 }
