@@ -16,19 +16,13 @@ use quinn::{
     Connection, ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, VarInt,
     WriteError,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use super::{
     end::SessionEnd,
     limits::{BODY_PROGRESS_DEADLINE, RESPONSE_DEADLINE},
 };
-use crate::net::{
-    endpoint,
-    limits::{BULK_STREAMS_MAX, PRIORITY_MANIFEST},
-};
+use crate::net::{endpoint, limits::PRIORITY_MANIFEST};
 
 /// Opens request streams to one peer. Cheap to clone; works as long as the connection lives.
 #[derive(Clone)]
@@ -37,15 +31,13 @@ pub struct PeerLink(Arc<Shared>);
 struct Shared {
     peer: PeerId,
     connection: Connection,
-    /// Answers that may be on their way at once: with more of them unread the window of the whole
-    /// connection is full, and not even a ping gets through.
-    answers: Arc<Semaphore>,
     /// Living [`SourceGuard`]s.
     sources: Mutex<usize>,
 }
 
 /// While it lives the peer may send us more at once: it is a source of a running download. Every
-/// running answer has one; a download holds one over all its requests.
+/// running answer has one, since unread answers must not fill the window of the connection; a
+/// download holds one over all its requests.
 #[derive(Debug)]
 pub struct SourceGuard(PeerLink);
 
@@ -81,8 +73,7 @@ impl RequestError {
 impl PeerLink {
     /// A link over a connection whose other end proved to be `peer`.
     pub fn new(peer: PeerId, connection: Connection) -> Self {
-        let answers = Arc::new(Semaphore::new(BULK_STREAMS_MAX as usize));
-        Self(Arc::new(Shared { peer, connection, answers, sources: Mutex::new(0) }))
+        Self(Arc::new(Shared { peer, connection, sources: Mutex::new(0) }))
     }
 
     /// Who is at the other end.
@@ -126,7 +117,7 @@ impl PeerLink {
 
     /// The bytes of chunks, in the order of the runs. Within the limits of one request; the caller
     /// compares the length of the stream with what the manifest says, and each chunk with its hash.
-    /// Waits while too many answers of this peer are unread. Dropping the stream tells it to stop.
+    /// Waits while too many requests to this peer are open. Dropping the stream tells it to stop.
     pub async fn chunks(
         &self,
         game: &GameId,
@@ -159,15 +150,11 @@ impl PeerLink {
     }
 
     async fn ask(&self, frame: &[u8]) -> Result<ChunkStream, RequestError> {
-        let slot = self.0.answers.clone().acquire_owned().await;
-        let slot = slot.map_err(|error| RequestError::Protocol(error.to_string()))?;
         let source = self.as_source();
         let (send, mut receive) = self.0.connection.open_bi().await.map_err(lost)?;
         Question { stream: send, whole: false }.send(frame).await?;
         match read_response(&mut receive).await? {
-            Response::Ok { len } => {
-                Ok(ChunkStream { receive, len, left: len, _slot: slot, _source: source })
-            }
+            Response::Ok { len } => Ok(ChunkStream { receive, len, left: len, _source: source }),
             Response::Refused { reason } => Err(RequestError::Refused(reason)),
         }
     }
@@ -231,7 +218,6 @@ pub struct ChunkStream {
     receive: RecvStream,
     len: u64,
     left: u64,
-    _slot: OwnedSemaphorePermit,
     _source: SourceGuard,
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Candidates {
     peers: BTreeMap<PeerId, Candidate>,
     /// When to look at whom next; an entry may be early, never late.
     schedule: BTreeSet<(Duration, PeerId)>,
+    /// Peers that were only heard of, and when last: the first one makes room.
+    strangers: BTreeSet<(Duration, PeerId)>,
     book: AddressBook,
 }
 
@@ -93,6 +95,7 @@ impl Candidates {
             dice: Xoshiro256PlusPlus::seed_from_u64(seed),
             peers: BTreeMap::new(),
             schedule: BTreeSet::new(),
+            strangers: BTreeSet::new(),
             book: AddressBook::default(),
         }
     }
@@ -108,9 +111,8 @@ impl Candidates {
             return false;
         }
         let grace = self.grace(peer);
-        let fresh = Candidate { not_before: now + grace, ..Candidate::default() };
-        let candidate = self.peers.entry(peer).or_insert(fresh);
-        candidate.seen_at = now;
+        let not_before = now + grace;
+        let candidate = self.entry(now, peer, not_before);
         candidate.other_version = false;
         for address in addresses {
             let heard = candidate.hear_of(now, address);
@@ -119,7 +121,7 @@ impl Candidates {
             }
         }
         if candidate.known {
-            candidate.not_before = candidate.not_before.min(now + grace).max(candidate.quiet_until);
+            candidate.not_before = candidate.not_before.min(not_before).max(candidate.quiet_until);
         }
         self.reschedule(peer);
         true
@@ -128,9 +130,7 @@ impl Candidates {
     /// `peer` announces another version of the protocol: it is watched, not dialled.
     pub(crate) fn seen_other_version(&mut self, now: Duration, peer: PeerId) {
         if self.make_room(peer) {
-            let candidate = self.peers.entry(peer).or_default();
-            candidate.other_version = true;
-            candidate.seen_at = now;
+            self.entry(now, peer, now).other_version = true;
             self.reschedule(peer);
         }
     }
@@ -147,12 +147,10 @@ impl Candidates {
         if !self.make_room_for_known(peer) {
             return true;
         }
-        let candidate = self.peers.entry(peer).or_default();
+        let candidate = self.known_entry(now, peer);
         let is_new = !std::mem::replace(&mut candidate.met, true);
-        candidate.known = true;
         candidate.busy = true;
         candidate.other_version = false;
-        candidate.seen_at = now;
         candidate.lost_at = None;
         candidate.quiet_until = Duration::ZERO;
         for address in addresses {
@@ -161,9 +159,10 @@ impl Candidates {
             if is_its_own(address) {
                 heard.proved = true;
                 heard.wrong_until = Duration::ZERO;
-                self.book.forgive(*address);
             }
         }
+        let own = addresses.iter().filter(|address| is_its_own(address));
+        own.for_each(|address| self.book.forgive(*address));
         self.reschedule(peer);
         is_new
     }
@@ -172,8 +171,7 @@ impl Candidates {
     pub(crate) fn remember(&mut self, now: Duration, peer: PeerId, addresses: &[SocketAddr]) {
         if self.make_room_for_known(peer) {
             let grace = self.grace(peer);
-            let candidate = self.peers.entry(peer).or_default();
-            candidate.known = true;
+            let candidate = self.known_entry(now, peer);
             candidate.lost_at = Some(now);
             candidate.not_before = now + grace;
             for address in addresses {
@@ -325,47 +323,69 @@ impl Candidates {
         pause.mul_f64(self.dice.random_range(0.5..=1.0))
     }
 
+    /// What is known of `peer`, which was heard of just now.
+    fn entry(&mut self, now: Duration, peer: PeerId, not_before: Duration) -> &mut Candidate {
+        let fresh = || Candidate { seen_at: now, not_before, ..Candidate::default() };
+        let candidate = self.peers.entry(peer).or_insert_with(fresh);
+        if !candidate.known {
+            self.strangers.remove(&(candidate.seen_at, peer));
+            self.strangers.insert((now, peer));
+        }
+        candidate.seen_at = now;
+        candidate
+    }
+
+    /// What is known of `peer`, which is no stranger from now on.
+    fn known_entry(&mut self, now: Duration, peer: PeerId) -> &mut Candidate {
+        let candidate = self.peers.entry(peer).or_default();
+        self.strangers.remove(&(candidate.seen_at, peer));
+        candidate.known = true;
+        candidate.seen_at = now;
+        candidate
+    }
+
     /// Makes room for a peer that was only heard of: the one heard of longest ago goes.
     fn make_room(&mut self, peer: PeerId) -> bool {
-        let heard_of = |candidate: &&Candidate| !candidate.known;
-        if self.peers.contains_key(&peer)
-            || self.peers.values().filter(heard_of).count() < CANDIDATES_MAX
-        {
+        if self.peers.contains_key(&peer) || self.strangers.len() < CANDIDATES_MAX {
             return true;
         }
-        self.evict(|candidate| !candidate.known)
+        let idle = |peer: &PeerId| self.peers.get(peer).is_none_or(Candidate::is_idle);
+        let oldest = self.strangers.iter().map(|(_, peer)| *peer).find(idle);
+        self.evict(oldest)
     }
 
     /// Makes room for a peer that proved its key: the absent one seen longest ago goes.
     fn make_room_for_known(&mut self, peer: PeerId) -> bool {
-        let known = |candidate: &&Candidate| candidate.known;
         if self.peers.get(&peer).is_some_and(|candidate| candidate.known)
-            || self.peers.values().filter(known).count() < KNOWN_PEERS_MAX
+            || self.peers.len() - self.strangers.len() < KNOWN_PEERS_MAX
         {
             return true;
         }
-        self.evict(|candidate| candidate.known)
+        let known = self.peers.iter().filter(|(_, candidate)| candidate.known);
+        let idle = known.filter(|(_, candidate)| candidate.is_idle());
+        let oldest = idle.min_by_key(|(_, candidate)| candidate.seen_at).map(|(peer, _)| *peer);
+        self.evict(oldest)
     }
 
-    fn evict(&mut self, may_go: impl Fn(&Candidate) -> bool) -> bool {
-        let idle = |candidate: &Candidate| {
-            !candidate.busy && candidate.addresses.values().all(|entry| !entry.dialing)
+    fn evict(&mut self, peer: Option<PeerId>) -> bool {
+        let Some((peer, gone)) = peer.and_then(|peer| Some((peer, self.peers.remove(&peer)?)))
+        else {
+            return false;
         };
-        let oldest = self
-            .peers
-            .iter()
-            .filter(|(_, candidate)| may_go(candidate) && idle(candidate))
-            .min_by_key(|(_, candidate)| candidate.seen_at)
-            .map(|(peer, _)| *peer);
-        let gone = oldest.and_then(|peer| Some((peer, self.peers.remove(&peer)?)));
-        if let Some((peer, Candidate { scheduled: Some(at), .. })) = &gone {
-            self.schedule.remove(&(*at, *peer));
+        self.strangers.remove(&(gone.seen_at, peer));
+        if let Some(at) = gone.scheduled {
+            self.schedule.remove(&(at, peer));
         }
-        gone.is_some()
+        true
     }
 }
 
 impl Candidate {
+    /// Nobody talks to it, and nobody tries to.
+    fn is_idle(&self) -> bool {
+        !self.busy && self.addresses.values().all(|entry| !entry.dialing)
+    }
+
     /// One more address, or the same again; the one heard of longest ago goes if there are too
     /// many.
     fn hear_of(&mut self, now: Duration, address: SocketAddr) -> &mut Address {
