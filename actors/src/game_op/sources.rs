@@ -50,7 +50,7 @@ pub enum NoDecision {
     #[error("no peer offers it")]
     NoSources,
     /// Peers offer it, but none of them with the content that the catalog names.
-    #[error("none of the {offers} peers that offer it has content {}, which the catalog names", pin.short())]
+    #[error("{offers} peers offer it, none with content {}, which the catalog names", pin.short())]
     NotPinned { pin: ManifestId, offers: usize },
     /// As many peers say one thing as another (R3).
     #[error("version {version} exists with different content: {}", tell_sides(sides))]

@@ -2,4 +2,5 @@
 
 mod faults;
 mod flows;
+mod peers;
 mod rig;

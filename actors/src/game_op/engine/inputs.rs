@@ -88,8 +88,8 @@ impl<P: Pool> Engine<'_, P> {
         Ok(())
     }
 
-    /// A disk that hangs is told of, once in a transfer (F5). Everything else goes on, and so does this when the
-    /// disk does.
+    /// A disk that hangs is told of, once in a transfer (F5). Everything else goes on, and so
+    /// does this when the disk does.
     fn look_for_silence(&mut self) {
         let silence = self.workshop.silence();
         if silence >= DISK_SILENCE && !self.is_silence_told {

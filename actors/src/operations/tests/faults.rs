@@ -5,7 +5,10 @@ use std::{fs, time::Duration};
 use lanspread_wire::PeerId;
 use tokio::time::timeout;
 
-use super::rig::{Content, LONG, Rig, game};
+use super::{
+    peers::Content,
+    rig::{LONG, Rig, game},
+};
 use crate::{
     api::{Command, ErrorCode, Event, Phase},
     game_op::testing::{Behaviour, ScriptedSource, chunks},

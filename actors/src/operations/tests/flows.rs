@@ -4,7 +4,10 @@ use std::{fs, io::Write};
 
 use lanspread_wire::PeerId;
 
-use super::rig::{Content, Rig, game};
+use super::{
+    peers::Content,
+    rig::{Rig, game},
+};
 use crate::{
     api::{Availability, Command, ErrorCode, Event, OperationKind},
     game_op::testing::{Behaviour, chunks},
@@ -17,11 +20,12 @@ fn bytes(seed: u8, len: usize) -> Vec<u8> {
 }
 
 fn small() -> Content {
-    Content::new(
-        "20240101",
-        &[("bin/run.sh", b"#!/bin/sh\nexit 0\n".to_vec()), ("data.pak", bytes(1, 300_000))],
-        20_000,
-    )
+    let files = [("bin/run.sh", b"#!/bin/sh\n".to_vec()), ("data.pak", bytes(1, 300_000))];
+    Content::new("20240101", &files, 20_000)
+}
+
+fn has_fetched(event: &Event, bytes: u64) -> bool {
+    matches!(event, Event::DownloadProgress { bytes_done, .. } if *bytes_done >= bytes)
 }
 
 fn named(command: impl Fn(String) -> Command) -> Command {
@@ -199,8 +203,7 @@ async fn a_cancelled_download_goes_on_where_it_was() {
     let content = Content::new("20240101", &[("data.pak", bytes(1, 4_000_000))], 50_000);
     rig.peer(1, &content, Behaviour::Honest, 2e6);
     rig.download(true).await.unwrap();
-    rig.wait(|event| matches!(event, Event::DownloadProgress { bytes_done, .. } if *bytes_done > 500_000))
-        .await;
+    rig.wait(|event| has_fetched(event, 500_000)).await;
     let refused = rig.command(named(|game| Command::Remove { game })).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::OperationInProgress);
     rig.command(named(|game| Command::Cancel { game })).await.unwrap();
@@ -232,10 +235,7 @@ async fn a_cancelled_update_changes_nothing() {
     let new = Content::new("20250101", &[("data.pak", bytes(7, 4_000_000))], 50_000);
     rig.peer(2, &new, Behaviour::Honest, 1e6);
     rig.command(named(|game| Command::Update { game })).await.unwrap();
-    rig.wait(
-        |event| matches!(event, Event::DownloadProgress { bytes_done, .. } if *bytes_done > 0),
-    )
-    .await;
+    rig.wait(|event| has_fetched(event, 1)).await;
     assert!(!rig.local().unwrap().gate.is_closed(), "served until the commit");
     rig.command(named(|game| Command::Cancel { game })).await.unwrap();
     assert_eq!(rig.end().await, Event::OperationCancelled { game: game() });
