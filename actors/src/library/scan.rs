@@ -24,6 +24,8 @@ use crate::{limits::library::LOCAL_ENTRIES_MAX, manifests::ManifestStore};
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_faults;
+#[cfg(test)]
 mod tests_kept;
 pub(crate) mod walk;
 

@@ -105,11 +105,11 @@ impl State {
     pub(super) fn on_set_games_dir(&mut self, path: PathBuf, reply: Reply) {
         if self.switch.is_some() {
             answer(reply, Err(busy("another change of the games folder is under way")));
-        } else if self.index.is_anything_frozen() {
-            answer(reply, Err(busy("an operation is running")));
         } else if self.games_dir.as_ref() == Some(&path) {
             self.refreshes.push(reply);
             self.sweep();
+        } else if self.index.is_anything_frozen() {
+            answer(reply, Err(busy("an operation is running")));
         } else {
             self.switch = Some(Switch::Validating(reply));
             self.validate(path);

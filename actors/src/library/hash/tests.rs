@@ -147,7 +147,7 @@ fn a_file_that_changes_once_is_read_again() {
 fn a_file_that_changes_under_the_reader_is_read_again() {
     let mut bed = quake();
     let path = bed.path("pak0");
-    bed.meddle(once("pak0", move || {
+    bed.meddle(at_read(2, "pak0", move || {
         let mut bytes = noise(500_000, 1);
         bytes[499_999] ^= 1;
         fs::write(&path, bytes).unwrap();
@@ -188,9 +188,10 @@ fn a_sentinel_that_changes_meanwhile_makes_no_manifest() {
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let mut bed = quake();
-    bed.meddle(Arc::new(|path| {
+    bed.meddle(Arc::new(|op, path| {
         let broken = std::io::Error::from_raw_os_error(5);
-        if path == Path::new("pak0") { Err(FsError::new(FsOp::Read, path, broken)) } else { Ok(()) }
+        let is_hit = op == FsOp::Read && path == Path::new("pak0");
+        if is_hit { Err(FsError::new(op, path, broken)) } else { Ok(()) }
     }));
     match bed.hash_as(HashOrder::Payload) {
         HashOutcome::Failed(text) => assert!(text.contains("pak0"), "{text}"),
@@ -207,8 +208,8 @@ fn a_root_that_is_gone_is_not_hashed() {
 
 /// Calls the hook at each read of this file.
 fn on(name: &'static str, act: impl Fn() + Send + Sync + 'static) -> Hook {
-    Arc::new(move |path| {
-        if path == Path::new(name) {
+    Arc::new(move |op, path| {
+        if op == FsOp::Read && path == Path::new(name) {
             act();
         }
         Ok(())
@@ -217,9 +218,14 @@ fn on(name: &'static str, act: impl Fn() + Send + Sync + 'static) -> Hook {
 
 /// The same, the first time only.
 fn once(name: &'static str, act: impl Fn() + Send + Sync + 'static) -> Hook {
-    let done = AtomicBool::new(false);
+    at_read(1, name, act)
+}
+
+/// The same at one read only, counted from one: the second finds the bytes of the first read.
+fn at_read(number: u64, name: &'static str, act: impl Fn() + Send + Sync + 'static) -> Hook {
+    let reads = AtomicU64::new(0);
     on(name, move || {
-        if !done.swap(true, Ordering::Relaxed) {
+        if reads.fetch_add(1, Ordering::Relaxed) + 1 == number {
             act();
         }
     })

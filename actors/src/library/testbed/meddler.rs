@@ -1,5 +1,5 @@
-//! A file system in which somebody else is at work: a hook runs before each read of a file, so
-//! that a test can change, remove or forbid things at exactly that moment.
+//! A file system in which somebody else is at work: a hook runs before each call that looks at
+//! something, so that a test can change, remove or forbid things at exactly that moment.
 
 use std::{
     any::Any,
@@ -8,11 +8,11 @@ use std::{
 };
 
 use lanspread_fs_txn::vfs::{
-    CopyKind, CopyRange, Dir, DirEntry, File, FsError, HeldLock, Metadata, RealVfs, Vfs,
+    CopyKind, CopyRange, Dir, DirEntry, File, FsError, FsOp, HeldLock, Metadata, RealVfs, Vfs,
 };
 
-/// Called with the path below the game root before each read of a file.
-pub(crate) type Hook = Arc<dyn Fn(&Path) -> Result<(), FsError> + Send + Sync>;
+/// Called with what is about to be done, and the path below the handle it is done on.
+pub(crate) type Hook = Arc<dyn Fn(FsOp, &Path) -> Result<(), FsError> + Send + Sync>;
 
 /// The real file system with a hook.
 pub(crate) struct MeddledVfs(pub(crate) Hook);
@@ -30,6 +30,7 @@ struct MeddledFile {
 
 impl Vfs for MeddledVfs {
     fn open_root(&self, path: &Path) -> Result<Arc<dyn Dir>, FsError> {
+        (self.0)(FsOp::OpenDir, path)?;
         let inner = RealVfs.open_root(path)?;
         Ok(Arc::new(MeddledDir { inner, hook: self.0.clone() }))
     }
@@ -43,13 +44,16 @@ impl Dir for MeddledDir {
         self.inner.shown_path()
     }
     fn open_dir(&self, path: &Path) -> Result<Arc<dyn Dir>, FsError> {
+        (self.hook)(FsOp::OpenDir, path)?;
         let inner = self.inner.open_dir(path)?;
         Ok(Arc::new(MeddledDir { inner, hook: self.hook.clone() }))
     }
     fn metadata(&self, path: &Path) -> Result<Metadata, FsError> {
+        (self.hook)(FsOp::Metadata, path)?;
         self.inner.metadata(path)
     }
     fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, FsError> {
+        (self.hook)(FsOp::ReadDir, path)?;
         self.inner.read_dir(path)
     }
     fn create_dir(&self, path: &Path) -> Result<(), FsError> {
@@ -59,6 +63,7 @@ impl Dir for MeddledDir {
         self.inner.create_new(path)
     }
     fn open_read(&self, path: &Path) -> Result<Box<dyn File>, FsError> {
+        (self.hook)(FsOp::OpenFile, path)?;
         let inner = self.inner.open_read(path)?;
         Ok(Box::new(MeddledFile { inner, path: path.to_path_buf(), hook: self.hook.clone() }))
     }
@@ -108,7 +113,7 @@ impl Dir for MeddledDir {
 
 impl File for MeddledFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, FsError> {
-        (self.hook)(&self.path)?;
+        (self.hook)(FsOp::Read, &self.path)?;
         self.inner.read_at(offset, buffer)
     }
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), FsError> {
