@@ -1,8 +1,11 @@
 //! How a node is started: folders, name, listener, discovery. Plain data, no defaults from the environment.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use crate::net::backend::{DiscoveryBackend, Transport};
+use crate::{
+    discovery::mdns::MdnsDiscovery,
+    net::backend::{DiscoveryBackend, Transport},
+};
 
 /// Everything a node must be told. Built by the command line, the window and tests.
 #[derive(Clone)]
@@ -38,4 +41,44 @@ impl fmt::Debug for NodeConfig {
             .field("interfaces", &self.interfaces)
             .finish_non_exhaustive()
     }
+}
+
+impl NodeConfig {
+    /// A node of a user: real network, mDNS on `interfaces` (all if empty), this program as the
+    /// child that unpacks archives, a control socket.
+    pub fn new(state_dir: PathBuf, interfaces: Vec<String>) -> io::Result<Self> {
+        Ok(Self {
+            state_dir,
+            games_dir: None,
+            name: None,
+            listen: None,
+            discovery: Arc::new(MdnsDiscovery::new(interfaces.clone())),
+            interfaces,
+            catalog: None,
+            transport: Transport::Udp,
+            unpack_program: std::env::current_exe()?,
+            control_socket: true,
+        })
+    }
+}
+
+/// The folder of this user's system for the data of this program.
+pub fn default_state_dir() -> Option<PathBuf> {
+    let folders = directories::ProjectDirs::from("", "", "lanspread")?;
+    Some(folders.data_local_dir().to_path_buf())
+}
+
+/// The names of the loopback interfaces of this machine.
+pub fn loopback_interfaces() -> io::Result<Vec<String>> {
+    let mut names: Vec<String> = if_addrs::get_if_addrs()?
+        .into_iter()
+        .filter(if_addrs::Interface::is_loopback)
+        .map(|interface| interface.name)
+        .collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "this machine has no loopback"));
+    }
+    Ok(names)
 }

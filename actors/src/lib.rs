@@ -5,6 +5,7 @@
 pub mod addr;
 pub mod api;
 pub mod config;
+pub mod control;
 pub mod discovery;
 pub mod disk;
 pub mod facts;
@@ -21,6 +22,7 @@ pub mod operations;
 pub mod peer_connection;
 pub mod peers;
 pub mod ports;
+pub mod settings;
 pub mod supervise;
 pub mod unpack;
 pub mod view;

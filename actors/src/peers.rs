@@ -267,6 +267,7 @@ impl PeersState {
         self.goodbyes.push(reply);
         myself.send_after(GOODBYE_DEADLINE, || internal(Internal::GoodbyeOver));
         self.run(myself, Input::Goodbye).await;
+        self.answer_goodbyes_if_alone();
     }
 
     async fn on_internal(&mut self, myself: &ActorRef<PeersMsg>, message: Internal) {
@@ -321,6 +322,11 @@ impl PeersState {
         self.note_ended(link);
         self.run(myself, Input::Ended { link, end }).await;
         self.libraries.release(link);
+        self.answer_goodbyes_if_alone();
+    }
+
+    /// Nobody is left who could be told goodbye: whoever waits for the last one need not.
+    fn answer_goodbyes_if_alone(&mut self) {
         if self.sessions.values().all(Session::has_ended) {
             self.answer_goodbyes();
         }

@@ -55,3 +55,77 @@ impl Ports {
         self.identity.peer_id()
     }
 }
+
+/// A wiring without anybody at the other ends, for tests of single actors.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::net::backend::{
+        DiscoveryBackend, DiscoveryError, DiscoveryGuard, DiscoveryNews, Transport,
+    };
+
+    /// Ports, and the write ends of their facts.
+    pub(crate) struct Wires {
+        pub(crate) ports: Ports,
+        pub(crate) local: watch::Sender<Arc<LocalLibrary>>,
+        /// The other write ends and the state folder, kept alive.
+        _rest: Box<dyn std::any::Any + Send>,
+    }
+
+    /// Sees nobody.
+    #[derive(Debug)]
+    pub(crate) struct Blind;
+
+    impl DiscoveryBackend for Blind {
+        fn start(
+            &self,
+            _advert: crate::net::backend::Advert,
+            _found: tokio::sync::mpsc::Sender<DiscoveryNews>,
+        ) -> Result<Box<dyn DiscoveryGuard>, DiscoveryError> {
+            Err(DiscoveryError("blind".to_owned()))
+        }
+    }
+
+    /// The configuration of a node that is all by itself in `state_dir`.
+    pub(crate) fn config(state_dir: &std::path::Path) -> NodeConfig {
+        NodeConfig {
+            state_dir: state_dir.to_path_buf(),
+            games_dir: None,
+            name: None,
+            listen: None,
+            interfaces: vec!["lo".to_owned()],
+            catalog: None,
+            transport: Transport::Udp,
+            discovery: Arc::new(Blind),
+            unpack_program: "/nowhere".into(),
+            control_socket: false,
+        }
+    }
+
+    pub(crate) fn wires() -> Wires {
+        let state_dir = tempfile::tempdir().unwrap();
+        let (local, local_reader) = watch::channel(Arc::default());
+        let (announced, announced_reader) = watch::channel(Announced::default());
+        let (peer_table, peer_table_reader) = watch::channel(Arc::default());
+        let (operation_table, operation_table_reader) = watch::channel(Arc::default());
+        let (catalog, catalog_reader) = watch::channel(Arc::new(None));
+        let ports = Ports {
+            config: Arc::new(config(state_dir.path())),
+            identity: Arc::new(Identity::random().unwrap()),
+            disk: DiskHandle::nobody(),
+            library: Addr::nobody(),
+            operations: Addr::nobody(),
+            peers: Addr::nobody(),
+            discovery: Addr::nobody(),
+            view: Addr::nobody(),
+            local: local_reader,
+            announced: announced_reader,
+            peer_table: peer_table_reader,
+            operation_table: operation_table_reader,
+            catalog: catalog_reader,
+            manifests: ManifestStore::new(state_dir.path()),
+        };
+        let rest = (announced, peer_table, operation_table, catalog, state_dir);
+        Wires { ports, local, _rest: Box::new(rest) }
+    }
+}

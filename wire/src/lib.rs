@@ -54,7 +54,9 @@ pub use messages::{
     ALPN, BadMessage, ChunkRun, Control, GameSummary, Hello, LibraryDelta, LibraryState,
     PROTOCOL_VERSION, Refusal, Request, Response, SnapshotPage, peek_version,
 };
-pub use names::{BadName, check_component, fold_key, is_litter, printable};
+pub use names::{
+    BadName, check_component, fold_key, is_litter, is_unprintable, printable, printable_line,
+};
 pub use path::{RelPath, is_reserved_payload};
 pub use text::{BadText, DisplayName, Title};
 pub use version::{BadVersion, VersionStamp};

@@ -125,8 +125,22 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
+/// A whole sentence made safe for one line: control and direction characters are escaped, nothing
+/// is cut. For texts whose foreign parts have a limit of their own.
+pub fn printable_line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_unprintable(character) || is_ignored_by_hfs(character) {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 /// Whether a character can change how the text around it is shown, or ends a line.
-pub(crate) fn is_unprintable(character: char) -> bool {
+pub fn is_unprintable(character: char) -> bool {
     is_refused_control(character) || matches!(character, '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 

@@ -53,6 +53,8 @@ pub enum Command {
     /// Makes a game root of any folder (see `lanspread add`).
     Add {
         path: PathBuf,
+        /// In JSON `game`, as everywhere else: `id` is the number of the record there.
+        #[serde(rename = "game")]
         id: String,
         #[serde(default)]
         title: Option<String>,
@@ -134,6 +136,7 @@ pub enum ErrorCode {
     AmbiguousContent,
     BadContent,
     DiskFull,
+    BadCatalog,
     BadGamesDir,
     GamesDirBusy,
     NoGamesDir,
