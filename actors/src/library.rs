@@ -8,7 +8,7 @@
 //! * Dies: never of what stands on a disk; by a panic in its own code.
 //! * Comes back from: the index file and a scan; what was published stays published meanwhile (A3).
 //!
-//! The decisions are those of [`index`], which is pure; [`scan`], [`hash`], [`persist`] and
+//! The decisions are those of [`index`], which is pure; `scan`, `hash`, `persist` and
 //! [`watch`] are its hands, on threads of their own. Nothing here writes into a game root.
 
 use std::{path::PathBuf, sync::Arc};
