@@ -59,10 +59,6 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 pub const SOURCE_WINDOW_BYTES: u32 =
     STREAMS_MAX * STREAM_WINDOW_BYTES + REQUEST_STREAMS_MAX * FRAME_BYTES_MAX as u32;
 
-/// Answers that this node reads at once from one peer: a few keep one connection full, and more
-/// bring nothing but a longer queue before the control stream.
-pub const BULK_STREAMS_MAX: u32 = 7;
-
 /// Bytes we keep for one peer until it has acknowledged them. As large as the window of the other
 /// side, so that the sender's own limit never brakes either.
 pub const SEND_WINDOW_BYTES: u64 = SOURCE_WINDOW_BYTES as u64;
@@ -219,8 +215,6 @@ pub const DISCOVERY_RETRY_AFTER: Duration = Duration::from_secs(120);
 
 // A call with every segment at its largest still fits into one UDP payload.
 const _: () = assert!(DATAGRAM_BYTES_MAX as usize * SEGMENTS_PER_CALL <= DATAGRAM_BATCH_BYTES_MAX);
-// Whoever asks may ask for all of them.
-const _: () = assert!(BULK_STREAMS_MAX <= REQUEST_STREAMS_MAX);
 // Beside a manifest or two there is room for the control stream also without widening.
 const _: () = assert!(3 * STREAM_WINDOW_BYTES < CONNECTION_WINDOW_BYTES);
 // All peers together cannot make us hold more than half a gigabyte.
