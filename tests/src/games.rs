@@ -79,21 +79,12 @@ pub fn random_file(path: &Path, bytes: u64, seed: u64) -> Result<()> {
     Ok(())
 }
 
-/// `sha256sum` of every regular file below a folder that is payload of a game, by the system's own tools.
+/// `sha256sum` of every regular file below a game root or its `local/`, by the system's own tools.
 ///
-/// Names that start with a dot, `local/` and the sentinel are left out.
+/// What is no payload is left out: names that start with a dot, `local/` and the sentinel.
 pub fn checksums(folder: &Path) -> Result<String> {
-    let script = "find . -type f -not -path './local/*' -not -path './.*' -not -name version.ini -print0 \
+    let script = "find . -type f -not -path './local/*' -not -path './.*' -not -path ./version.ini -print0 \
                   | LC_ALL=C sort -z | xargs -0 --no-run-if-empty sha256sum";
-    sums(folder, script)
-}
-
-/// `sha256sum` of every regular file below a folder.
-pub fn checksums_of_all(folder: &Path) -> Result<String> {
-    sums(folder, "find . -type f -print0 | LC_ALL=C sort -z | xargs -0 --no-run-if-empty sha256sum")
-}
-
-fn sums(folder: &Path, script: &str) -> Result<String> {
     let output = Command::new("sh").arg("-c").arg(script).current_dir(folder).output()?;
     if !output.status.success() {
         bail!("sha256sum: {}", String::from_utf8_lossy(&output.stderr));
