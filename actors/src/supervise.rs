@@ -67,7 +67,8 @@ pub struct Death {
 }
 
 impl Death {
-    /// Reads a supervision event; `None` if nobody died. Drops the dead actor's state, which may hold a socket or a lock.
+    /// Reads a supervision event; `None` if nobody died. Drops the dead actor's state, which may
+    /// hold a socket or a lock.
     pub fn from_event(event: SupervisionEvent) -> Option<Self> {
         match event {
             SupervisionEvent::ActorFailed(cell, error) => {

@@ -79,9 +79,7 @@ fn run(arguments: Arguments) -> Result<()> {
     let ended = eframe::run_native(
         "Lanspread",
         eframe::NativeOptions::default(),
-        Box::new(move |context| {
-            Ok(Box::new(Window::new(shown, handle, context.egui_ctx.clone())))
-        }),
+        Box::new(move |context| Ok(Box::new(Window::new(shown, handle, context.egui_ctx.clone())))),
     );
     runtime.block_on(node.shutdown());
     runtime.shutdown_timeout(RUNTIME_END_DEADLINE);

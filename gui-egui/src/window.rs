@@ -83,7 +83,9 @@ impl Window {
         while let Ok(told) = self.told.try_recv() {
             self.message = Some(match told {
                 Told::Refused(refused) => refused.message,
-                Told::Stopped(end) => format!("The node has stopped: {end}. Start Lanspread again."),
+                Told::Stopped(end) => {
+                    format!("The node has stopped: {end}. Start Lanspread again.")
+                }
             });
         }
     }

@@ -52,7 +52,8 @@ fn message_enums(text: &str) -> Map {
     let mut current: Option<String> = None;
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("pub enum ")
-            && let Some(actor) = rest.split_whitespace().next().and_then(|name| name.strip_suffix("Msg"))
+            && let Some(actor) =
+                rest.split_whitespace().next().and_then(|name| name.strip_suffix("Msg"))
             && actor != "Internal"
         {
             map.entry(actor.to_owned()).or_default();

@@ -161,6 +161,11 @@ fn long_functions(text: &str) -> Vec<(usize, usize)> {
         if !is_head {
             continue;
         }
+        // A declaration without a body ends with a semicolon before any brace opens.
+        let opening = lines[start..].iter().find(|line| line.ends_with(['{', '}', ';']));
+        if opening.is_none_or(|line| !line.ends_with('{')) {
+            continue;
+        }
         let indent = " ".repeat(line.len() - code.len());
         let end = format!("{indent}}}");
         let last = lines[start..].iter().position(|line| *line == end);
@@ -179,6 +184,9 @@ fn the_function_counter_counts() {
     assert_eq!(long_functions(&long), vec![(1, FUNCTION_LINES_MAX + 2)]);
     let short = format!("fn a() {{\n{}}}\n", "    x();\n".repeat(FUNCTION_LINES_MAX - 2));
     assert_eq!(long_functions(&short), vec![]);
+    let declared =
+        format!("trait T {{\n    fn a(\n        b: u8,\n    );\n{}}}\n", "\n".repeat(99));
+    assert_eq!(long_functions(&declared), vec![]);
 }
 
 #[test]
