@@ -163,7 +163,8 @@ impl<M: Message> Child<M> {
 
     /// Takes note of the death of the present incarnation, waits for its end, and decides.
     ///
-    /// The wait matters: a successor that starts before the old state is dropped finds its socket or lock taken.
+    /// The wait matters: a successor that starts before the old state is dropped finds its socket
+    /// or lock taken.
     pub async fn on_death(&mut self, death: &Death) -> Verdict {
         self.slot.publish(None);
         if let Some((_, joined)) = self.running.take()
@@ -180,7 +181,8 @@ impl<M: Message> Child<M> {
         self.decide(error.to_string())
     }
 
-    /// Stops the present incarnation in order and waits for it, at most `deadline`; kills it after that.
+    /// Stops the present incarnation in order and waits for it, at most `deadline`; kills it after
+    /// that.
     pub async fn stop(&mut self, reason: &str, deadline: Duration) {
         self.slot.publish(None);
         let Some((cell, joined)) = self.running.take() else {

@@ -86,8 +86,9 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// of them; the standard's assumption is made for the Internet and costs a second here.
 pub const ROUND_TRIP_ASSUMED: Duration = Duration::from_millis(50);
 
-/// How long the end of the endpoint waits for the last close frames to leave.
-pub const GOODBYE_DEADLINE: Duration = Duration::from_millis(500);
+/// How long the end of the endpoint waits for its connections to drain. The close frames leave at
+/// once; waiting only answers those who did not get theirs.
+pub const GOODBYE_DEADLINE: Duration = Duration::from_millis(250);
 
 // ---- datagrams ----
 
@@ -162,7 +163,7 @@ pub const MDNS_RECYCLE_PAUSE: Duration = Duration::from_secs(10);
 pub const MDNS_RENAMES_MAX: u32 = 10;
 
 /// How long the withdrawal of our advert may take to leave.
-pub const MDNS_WITHDRAW_DEADLINE: Duration = Duration::from_millis(300);
+pub const MDNS_WITHDRAW_DEADLINE: Duration = Duration::from_millis(150);
 
 /// The daemon answers a question within milliseconds unless it is flooded.
 pub const MDNS_ANSWER_DEADLINE: Duration = Duration::from_secs(10);
@@ -207,7 +208,7 @@ pub const RESTART_DELAY: Duration = Duration::from_millis(50);
 pub const STOP_DEADLINE: Duration = Duration::from_millis(400);
 
 /// How long `Peers` may take to say goodbye to everybody.
-pub const FAREWELL_DEADLINE: Duration = Duration::from_millis(300);
+pub const FAREWELL_DEADLINE: Duration = Duration::from_millis(150);
 
 /// Discovery that was given up is tried again after this: the port or the interface it lacked may
 /// be there again, and nobody else would notice.
@@ -219,5 +220,13 @@ const _: () = assert!(DATAGRAM_BYTES_MAX as usize * SEGMENTS_PER_CALL <= DATAGRA
 const _: () = assert!(3 * STREAM_WINDOW_BYTES < CONNECTION_WINDOW_BYTES);
 // All peers together cannot make us hold more than half a gigabyte.
 const _: () = assert!(CONNECTIONS_MAX as u64 * CONNECTION_WINDOW_BYTES as u64 <= 512 * 1024 * 1024);
+// The end of the network fits into what the node gives it, and so does the withdrawal.
+const _: () = assert!(
+    FAREWELL_DEADLINE.as_millis() + GOODBYE_DEADLINE.as_millis()
+        < crate::limits::node::GOODBYE_DEADLINE.as_millis()
+);
+const _: () = assert!(
+    MDNS_WITHDRAW_DEADLINE.as_millis() < crate::limits::node::WITHDRAW_DEADLINE.as_millis()
+);
 // Losing two keep-alives in a row must not lose the connection.
 const _: () = assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());
