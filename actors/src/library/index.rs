@@ -391,13 +391,15 @@ impl Index {
     }
 
     fn on_hashed(&mut self, game: &GameId, outcome: HashOutcome) {
-        if !self.hashes.ended(game) {
+        let Some(wanted_again) = self.hashes.ended(game) else {
             return;
-        }
+        };
         let Some(entry) = self.games.get_mut(game) else {
             return;
         };
-        let look_again = entry.take_hash(outcome);
+        // The change that unsettled it may have been seen by a scan already: then no other comes.
+        let is_unsettled = outcome == HashOutcome::Unsettled;
+        let look_again = entry.take_hash(outcome) || (is_unsettled && wanted_again);
         self.due.publish = true;
         if look_again {
             self.touch(game.clone(), Lane::Urgent);

@@ -18,18 +18,19 @@ pub(super) struct HashQueue {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Job {
-    /// Its result is awaited.
-    Active,
+    /// Its result is awaited. It was wanted again meanwhile, or not.
+    Active { again: bool },
     /// It was told to stop and has not said that it did; then comes what is wanted since.
     Stopping(Option<HashOrder>),
 }
 
 impl HashQueue {
     /// Wants a game to be hashed. A job under way is left alone: what it finds is compared with
-    /// what was seen last, and a difference leads back here.
+    /// what was seen last, and a difference leads back here; one that finds nothing tells at its
+    /// end that it was wanted again.
     pub(super) fn request(&mut self, game: &GameId, order: HashOrder) {
         match self.running.get_mut(game) {
-            Some(Job::Active) => {}
+            Some(Job::Active { again }) => *again = true,
             Some(Job::Stopping(next)) => *next = Some(order),
             None => {
                 self.waiting.retain(|(waiting, _)| waiting != game);
@@ -42,7 +43,7 @@ impl HashQueue {
     pub(super) fn withdraw(&mut self, game: &GameId) -> bool {
         self.waiting.retain(|(waiting, _)| waiting != game);
         match self.running.get_mut(game) {
-            Some(job @ Job::Active) => {
+            Some(job @ Job::Active { .. }) => {
                 *job = Job::Stopping(None);
                 true
             }
@@ -61,17 +62,17 @@ impl HashQueue {
         running.into_iter().filter(|game| self.withdraw(game)).collect()
     }
 
-    /// A job has ended. Returns whether its result counts.
-    pub(super) fn ended(&mut self, game: &GameId) -> bool {
+    /// A job has ended. If its result counts, tells whether the game was wanted again meanwhile.
+    pub(super) fn ended(&mut self, game: &GameId) -> Option<bool> {
         match self.running.remove(game) {
-            Some(Job::Active) => true,
+            Some(Job::Active { again }) => Some(again),
             Some(Job::Stopping(next)) => {
                 if let Some(order) = next {
                     self.request(game, order);
                 }
-                false
+                None
             }
-            None => false,
+            None => None,
         }
     }
 
@@ -81,7 +82,7 @@ impl HashQueue {
             return None;
         }
         let (game, order) = self.waiting.pop()?;
-        self.running.insert(game.clone(), Job::Active);
+        self.running.insert(game.clone(), Job::Active { again: false });
         Some((game, order))
     }
 
@@ -93,7 +94,7 @@ impl HashQueue {
     /// Whether a game is hashed or will be.
     pub(super) fn is_wanted(&self, game: &GameId) -> bool {
         self.waiting.iter().any(|(waiting, _)| waiting == game)
-            || matches!(self.running.get(game), Some(Job::Active | Job::Stopping(Some(_))))
+            || matches!(self.running.get(game), Some(Job::Active { .. } | Job::Stopping(Some(_))))
     }
 }
 
@@ -121,7 +122,7 @@ mod tests {
             }
             most = most.max(queue.running.len());
             let Some(done) = queue.running.keys().next().cloned() else { break };
-            assert!(queue.ended(&done));
+            assert_eq!(queue.ended(&done), Some(false));
         }
         let expected: Vec<GameId> = ["a", "e", "d", "c", "b"].map(game).to_vec();
         assert_eq!(order, expected);
@@ -139,10 +140,11 @@ mod tests {
         assert!(queue.is_stopping(&a));
         queue.request(&a, HashOrder::Payload);
         assert!(queue.start_next().is_none(), "never two jobs for one game");
-        assert!(!queue.ended(&a), "its result is stale");
+        assert_eq!(queue.ended(&a), None, "its result is stale");
         assert!(!queue.is_stopping(&a));
         assert_eq!(queue.start_next().map(|(game, _)| game), Some(a.clone()));
-        assert!(queue.ended(&a));
+        queue.request(&a, HashOrder::Payload);
+        assert_eq!(queue.ended(&a), Some(true), "it was wanted again");
         assert!(!queue.is_wanted(&a));
     }
 }

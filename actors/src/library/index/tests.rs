@@ -283,6 +283,23 @@ fn a_game_that_will_not_settle_waits_for_its_next_change() {
     assert!(rig.effects.contains(&hash));
 }
 
+/// The change that unsettled the hashing was scanned before the hashing ended: nothing else would
+/// lead back to it.
+#[test]
+fn a_change_that_was_scanned_while_it_was_hashed_is_not_forgotten() {
+    let unhashed = |number| found(root(1, Content::Unhashed { fingerprint: print(number) }));
+    let mut rig = Rig::holding(&[("a", root(1, Content::Unhashed { fingerprint: print(1) }))]);
+    rig.touch("a");
+    rig.scanned("a", unhashed(2));
+    rig.hashed("a", HashOutcome::Unsettled);
+    assert_eq!(rig.scans(), ["a"]);
+    rig.scanned("a", unhashed(2));
+    let hash = Effect::Hash { game: game("a"), order: HashOrder::Payload };
+    assert!(rig.effects.contains(&hash));
+    rig.hashed("a", HashOutcome::Unsettled);
+    assert!(rig.scans().is_empty(), "no hot loop: nothing has changed since");
+}
+
 /// A sweep does not read a huge game again and again because of one unreadable file.
 #[test]
 fn a_failed_hashing_is_a_problem_until_something_changes() {
