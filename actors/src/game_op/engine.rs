@@ -433,7 +433,10 @@ impl<'a, P: Pool> Engine<'a, P> {
         self.fetches.shutdown().await;
         self.helpers.shutdown().await;
         self.workshop.quiet().await;
-        while let Ok(event) = self.events.try_recv() {
+        // A request that was given up leaves its writes behind for a moment: each holds a sender
+        // until the last of it is gone, the shelf before.
+        self.events_sender = mpsc::channel(1).0;
+        while let Some(event) = self.events.recv().await {
             self.note_written(&event);
         }
         let is_worth_saving = !matches!(ended, Ok(Ended::Complete(_)) | Err(EngineError::Shelf(_)));

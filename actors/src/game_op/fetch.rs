@@ -98,10 +98,10 @@ impl<P: Pool> Fetch<P> {
                 self.beat.held_up(join_one(&mut writes)).await;
             }
             writes.spawn(write(
+                self.events.clone(),
                 self.workshop.clone(),
                 Batch { chunks, buffer },
                 (self.order.request, self.order.peer),
-                self.events.clone(),
             ));
         }
         self.beat.held_up(async { while join_one(&mut writes).await {} }).await;
@@ -118,11 +118,13 @@ impl<P: Pool> Fetch<P> {
 }
 
 /// Writes a batch and tells the engine. The engine being gone ends the download anyway.
+///
+/// The sender comes first because it is dropped last: by it the engine sees that nothing is left.
 async fn write<P: Pool>(
+    events: mpsc::Sender<EngineEvent>,
     workshop: Workshop<P>,
     batch: Batch,
     (request, peer): (RequestId, PeerId),
-    events: mpsc::Sender<EngineEvent>,
 ) {
     let chunks = batch.chunks.clone();
     let event = match workshop.write(batch).await {
