@@ -1,4 +1,5 @@
-//! How a node is started: folders, name, listener, discovery. Plain data, no defaults from the environment.
+//! How a node is started: folders, name, listener, discovery. Plain data, no defaults from the
+//! environment.
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -14,9 +15,11 @@ pub struct NodeConfig {
     pub state_dir: PathBuf,
     /// The shared folder; `None` takes the one of the settings.
     pub games_dir: Option<PathBuf>,
-    /// The display name; `None` takes the one of the settings, else a made-up one (never the host or user name).
+    /// The display name; `None` takes the one of the settings, else a made-up one (never the host
+    /// or user name).
     pub name: Option<String>,
-    /// The listener; `None` takes all interfaces and the port of the settings, else a free one that is then kept.
+    /// The listener; `None` takes all interfaces and the port of the settings, else a free one that
+    /// is then kept.
     pub listen: Option<SocketAddr>,
     /// Names of network interfaces (`eth0`, `lo`) to listen and to be found on; empty means all.
     pub interfaces: Vec<String>,

@@ -1,4 +1,5 @@
-//! `NodeHandle`: the one door to a node for user interfaces, in this process or over the control socket.
+//! `NodeHandle`: the one door to a node for user interfaces in this process. Over the control
+//! socket it is [`crate::control::RemoteNode`].
 //!
 //! A [`NodeHandle`] is the command side of its node: when the last one is dropped without a
 //! shutdown, the node fails (A5). A [`Commander`] gives the same commands but does not count.

@@ -2,7 +2,7 @@
 //!
 //! Owns: its six children, the locks of state and games folder, the settings, the wiring.
 //! Receives: the orders of its handle, the deaths of its children, the ends of its own tasks.
-//! Sends: who we are and how the parts are to `View`; `runtime-failed` when a part is lost for good.
+//! Sends: who we are and how the parts are to `View`; `runtime-failed` when one is lost for good.
 //! Never: waits for a child in a handler, except for the end of a dead one and at its own end.
 //! Dies when: its work is done. Whatever fails for good below it ends it in order (A2).
 //! Comes back from: nothing; the program is started again.
@@ -46,7 +46,8 @@ pub enum NodeMsg {
     Shutdown,
     /// From the last handle as it is dropped: a failure, unless a shutdown was ordered (A5).
     CommandSideClosed,
-    /// From the handle: share another folder from now on (L8). Answered when it was seen as a whole.
+    /// From the handle: share another folder from now on (L8). Answered when it was seen as a
+    /// whole.
     SetGamesDir {
         /// The folder.
         path: PathBuf,

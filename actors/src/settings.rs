@@ -66,7 +66,7 @@ impl Settings {
         };
         let aside = set_aside_corrupt(state_dir, SETTINGS_FILE)?;
         let notice = format!(
-            "{SETTINGS_FILE} could not be read ({why}); it is kept as {aside} and new settings were made"
+            "{SETTINGS_FILE} could not be read ({why}); it is kept as {aside} and new ones were made"
         );
         Ok(LoadedSettings { settings: Self::default(), notice: Some(notice) })
     }

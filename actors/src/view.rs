@@ -1,7 +1,8 @@
-//! The `View` actor: folds what the owners publish into the snapshot that user interfaces see, and passes events on.
+//! The `View` actor: folds what the owners publish into the snapshot that user interfaces see, and
+//! passes events on.
 //!
-//! Owners cast their state *and* their events to it, in causal order, so that the snapshot is never older than an event
-//! that was told (O4).
+//! Owners cast their state *and* their events to it, in causal order, so that the snapshot is never
+//! older than an event that was told (O4).
 //!
 //! Owns: the published snapshot, the event channel, counters and problems.
 //! Receives: facts and events from every owner. Sends: `Publish` to the owners when it starts.

@@ -204,8 +204,8 @@ mod tests {
     #[test]
     fn documented_commands_are_understood() {
         for line in [
-            "run --games-dir g --state-dir s --name N --listen 1.2.3.4:5 --interface lo --interface eth0 \
-             --catalog c --jsonl",
+            "run --games-dir g --state-dir s --name N --catalog c --jsonl",
+            "run --listen 1.2.3.4:5 --interface lo --interface eth0",
             "demo",
             "status --json",
             "peers --jsonl",

@@ -93,7 +93,8 @@ mod tests {
         assert_eq!(all(b"\xff\nok\n", 8).await, [Line::NotText, text("ok")]);
     }
 
-    /// Proves the limit at limit, limit + 1 and far beyond the read buffer, and that the next line is whole.
+    /// Proves the limit at limit, limit + 1 and far beyond the read buffer, and that the next line
+    /// is whole.
     #[tokio::test]
     async fn a_line_that_is_too_long_is_dropped_alone() {
         assert_eq!(all(b"12345678\nok\n", 8).await, [text("12345678"), text("ok")]);

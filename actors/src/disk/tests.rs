@@ -93,7 +93,8 @@ async fn a_ghost_is_fenced_at_the_barrier_and_awaited() {
         }
     }]);
     assert_eq!(seen(&mut heard).await, "inside");
-    killed.shutdown().await; // as the death of its actor does: the lease is dropped, the thread goes on
+    // As the death of its actor does: the lease is dropped, the thread goes on.
+    killed.shutdown().await;
 
     let id = game("quake");
     let mut next = std::pin::pin!(rig.disk.acquire(&id, "recover"));

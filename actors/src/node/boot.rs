@@ -1,4 +1,5 @@
-//! The first step of a start: locks, settings, key, catalog. Blocking; nothing of the node runs yet.
+//! The first step of a start: locks, settings, key, catalog. Blocking; nothing of the node runs
+//! yet.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,6 +1,6 @@
 //! The end of a node (A4): discovery withdraws, operations park, then the parts stop: the network
-//! with its goodbyes, the operations, the library, the disk, and `View` last. Everything has a deadline, and
-//! nothing on disk depends on any of it.
+//! with its goodbyes, the operations, the library, the disk, and `View` last. Everything has a
+//! deadline, and nothing on disk depends on any of it.
 
 use ractor::ActorRef;
 use tokio::time::Instant;

@@ -30,7 +30,8 @@ impl Place {
     }
 }
 
-/// Only the owner of the pipe and the system itself get in, so nobody else is ever at the other end.
+/// Only the owner of the pipe and the system itself get in, so nobody else is ever at the other
+/// end.
 pub(super) fn only_for_us(options: ListenerOptions<'_>) -> io::Result<ListenerOptions<'_>> {
     let rights = SecurityDescriptor::deserialize(u16cstr!("D:P(A;;GA;;;OW)(A;;GA;;;SY)"))?;
     Ok(options.security_descriptor(rights))

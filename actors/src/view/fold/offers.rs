@@ -18,7 +18,8 @@ use super::PeerFacts;
 pub(crate) struct Offer {
     pub(crate) title: Title,
     pub(crate) bytes_total: u64,
-    /// The newest version that is ready; `None` while every holder still hashes or none fits the pin.
+    /// The newest version that is ready; `None` while every holder still hashes or none fits the
+    /// pin.
     pub(crate) version: Option<VersionStamp>,
     /// Who holds the content that would be fetched; both sides in a tie. In the order of their ids.
     pub(crate) sources: Vec<PeerId>,
