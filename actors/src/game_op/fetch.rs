@@ -21,7 +21,9 @@ use super::{
     target::Target,
     writer::{Batch, Buffers, Pool, Workshop},
 };
-use crate::limits::transfer::{READ_BYTES, WRITE_BATCH_BYTES, WRITES_PER_REQUEST_MAX};
+use crate::limits::transfer::{
+    READ_BYTES_MAX, READ_BYTES_MIN, READ_TIME, WRITE_BATCH_BYTES, WRITES_PER_REQUEST_MAX,
+};
 
 /// Everything one request needs.
 pub(super) struct Fetch<P> {
@@ -89,11 +91,12 @@ impl<P: Pool> Fetch<P> {
         }
         self.beat.touch();
         let mut writes = JoinSet::new();
+        let mut piece = READ_BYTES_MIN;
         for (chunks, bytes) in batches(&target, &self.order.chunks) {
             let Some(mut buffer) = self.beat.held_up(self.buffers.take(bytes)).await else {
                 return Err(SourceError::Broken(format!("a batch of {bytes} bytes")));
             };
-            self.read(&mut *body, buffer.bytes_mut()).await?;
+            self.read(&mut *body, buffer.bytes_mut(), &mut piece).await?;
             if writes.len() >= WRITES_PER_REQUEST_MAX {
                 self.beat.held_up(join_one(&mut writes)).await;
             }
@@ -108,10 +111,23 @@ impl<P: Pool> Fetch<P> {
         Ok(())
     }
 
-    async fn read(&self, body: &mut dyn ChunkBody, buffer: &mut [u8]) -> Result<(), SourceError> {
-        for piece in buffer.chunks_mut(READ_BYTES) {
-            body.read_exact(piece).await?;
+    /// Reads in pieces that each are a sign of life: as large as came in a short time last.
+    async fn read(
+        &self,
+        body: &mut dyn ChunkBody,
+        mut buffer: &mut [u8],
+        piece: &mut usize,
+    ) -> Result<(), SourceError> {
+        while !buffer.is_empty() {
+            let (next, rest) = buffer.split_at_mut(buffer.len().min(*piece));
+            let began_at = Instant::now();
+            body.read_exact(next).await?;
             self.beat.touch();
+            *piece = match began_at.elapsed() {
+                took if took > READ_TIME => (*piece / 2).max(READ_BYTES_MIN),
+                _ => (*piece * 2).min(READ_BYTES_MAX),
+            };
+            buffer = rest;
         }
         Ok(())
     }

@@ -313,7 +313,7 @@ impl Planner {
                 given_up.push(request);
             }
             if let Some(source) = self.sources.get_mut(&peer) {
-                source.rest(now + STALL_REST);
+                source.stall(now + STALL_REST);
             }
         }
         given_up
@@ -326,8 +326,9 @@ impl Planner {
             .sources
             .iter()
             .filter(|(_, source)| source.outstanding_requests > 0)
-            .filter(|(peer, _)| self.can_relieve(now, **peer))
             .map(|(_, source)| source.heard_at + STALL_AFTER)
+            // One that is due and was not passed over cannot be relieved before something happens.
+            .filter(|at| *at > now)
             .min();
         let rests = rests.filter(|_| !self.free.set().is_empty());
         [rests, stalls, self.second_copies_at(now)].into_iter().flatten().min()
@@ -446,8 +447,11 @@ impl Planner {
         open.map(|(request, _)| *request).collect()
     }
 
-    /// Whether another source that is not silent itself could bring something that `peer` does not.
+    /// Whether another source that is not silent itself could bring something that `peer` does
+    /// not. One that was passed over more often than `peer` cannot: two that are slow would take
+    /// turns, and neither would ever bring a whole chunk.
     fn can_relieve(&self, now: Duration, peer: PeerId) -> bool {
+        let stalls = self.sources.get(&peer).map_or(0, |source| source.stalls);
         self.sources.iter().any(|(other, source)| {
             let is_live = source.outstanding_requests == 0 || now < source.heard_at + STALL_AFTER;
             let can_give = || match &source.holds {
@@ -458,7 +462,8 @@ impl Planner {
                     .filter(|request| request.peer == peer)
                     .any(|request| request.chunks.keys().any(|chunk| chunks.contains(*chunk))),
             };
-            *other != peer && source.is_willing(now) && is_live && can_give()
+            let is_better = *other != peer && source.stalls <= stalls;
+            is_better && source.is_willing(now) && is_live && can_give()
         })
     }
 

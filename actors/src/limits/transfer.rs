@@ -122,8 +122,15 @@ pub const MANIFEST_RETRY: Duration = Duration::from_secs(2);
 /// Round trips are read anew this often.
 pub const ROUND_TRIP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An answer is read in pieces of this size, each of which is a sign of life.
-pub const READ_BYTES: usize = 16 * 1024;
+/// An answer is read in pieces, each of which is a sign of life. From a slow source they are so
+/// small that it is not taken for a silent one …
+pub const READ_BYTES_MIN: usize = 2 * 1024;
+
+/// … and from a fast one so large that they cost nothing.
+pub const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// Pieces become smaller when one takes longer than this, and larger when it does not.
+pub const READ_TIME: Duration = Duration::from_millis(50);
 
 /// Messages of the tasks of a download that their engine has not looked at yet.
 pub const ENGINE_EVENTS_MAX: usize = 64;

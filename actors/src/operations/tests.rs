@@ -4,3 +4,4 @@ mod faults;
 mod flows;
 mod peers;
 mod rig;
+mod steps;

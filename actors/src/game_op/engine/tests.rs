@@ -1,5 +1,6 @@
 //! The engine against scripted sources, on the paused clock.
 
+mod chaos;
 mod disk;
 mod here;
 

@@ -41,6 +41,8 @@ pub(super) struct Source {
     pub(super) outstanding_requests: usize,
     /// The last sign of life, or the moment the first of the open requests was sent.
     pub(super) heard_at: Duration,
+    /// How often it was passed over since it last brought something.
+    pub(super) stalls: u32,
     window_bytes: u64,
     window_time: Duration,
     /// Seconds a byte takes, queueing included.
@@ -67,6 +69,7 @@ impl Source {
             outstanding_bytes: 0,
             outstanding_requests: 0,
             heard_at: now,
+            stalls: 0,
             window_bytes: WINDOW_BYTES_START,
             window_time: WINDOW_TIME_MIN,
             pace: None,
@@ -132,6 +135,7 @@ impl Source {
         let pace = took / queued.max(1.0);
         self.pace = Some(self.pace.map_or(pace, |old| 0.75 * old + 0.25 * pace));
         self.failures = 0;
+        self.stalls = 0;
     }
 
     /// How long it would take to bring `bytes` more.
@@ -141,6 +145,12 @@ impl Source {
             None => self.window_time,
             Some(pace) => Duration::from_secs_f64((pace * queue).min(SECONDS_MAX)),
         }
+    }
+
+    /// It was passed over for its silence.
+    pub(super) fn stall(&mut self, until: Duration) {
+        self.stalls = self.stalls.saturating_add(1);
+        self.rest(until);
     }
 
     pub(super) fn rest(&mut self, until: Duration) {

@@ -431,3 +431,28 @@ fn the_largest_chunks_can_be_asked_for() {
     let ideal = 40.0 * f64::from(lanspread_wire::limits::CHUNK_BYTES_MAX) / 50e6;
     assert!(took.as_secs_f64() < 1.15 * ideal, "{took:?}, ideal {ideal} s");
 }
+
+/// Two sources that are both too slow to give a sign of life in time do not take turns for ever.
+#[test]
+fn two_slow_sources_do_not_take_turns() {
+    let mut planner = planner(vec![64 * 1024; 4], 3);
+    let mut now = Duration::ZERO;
+    for number in [1, 2] {
+        planner.source_joined(now, peer(number), Holds::All);
+    }
+    // Nobody is heard between the end of one chunk and the end of the next.
+    let mut given_up = 0;
+    let mut last = BTreeMap::new();
+    for order in planner.orders(now) {
+        last.insert(order.peer, order);
+    }
+    for _ in 0..200 {
+        now += Duration::from_millis(100);
+        given_up += planner.tick(now).len();
+        for order in planner.orders(now) {
+            last.insert(order.peer, order);
+        }
+    }
+    assert!(given_up <= 8, "{given_up} requests were given up in vain");
+    assert!(!planner.requests.is_empty(), "somebody is waited for");
+}

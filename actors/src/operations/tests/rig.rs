@@ -348,7 +348,7 @@ pub(super) fn is_terminal(event: &Event) -> bool {
     is_end(event) || matches!(event, Event::DownloadFinished { .. })
 }
 
-fn is_end(event: &Event) -> bool {
+pub(super) fn is_end(event: &Event) -> bool {
     matches!(
         event,
         Event::DownloadFailed { .. }
