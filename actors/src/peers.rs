@@ -11,8 +11,11 @@
 //!
 //! Must never wait for a peer in a handler, nor tell of a peer before its library is known (P4).
 
+mod acquaintances;
 mod dial;
+mod effects;
 mod libraries;
+mod remember;
 mod roster;
 mod sessions;
 
@@ -33,13 +36,13 @@ use tokio::{
 
 pub(crate) use self::roster::LinkId;
 use self::{
+    acquaintances::Acquaintances,
     libraries::Libraries,
-    roster::{Effect, Input, Roster, Ticket},
+    roster::{Input, Roster, Ticket},
     sessions::Session,
 };
 use crate::{
-    api::{Event, Refused},
-    discovery::DiscoveryMsg,
+    api::Refused,
     facts::PeerTable,
     listener::gate::Admission,
     net::{
@@ -107,6 +110,10 @@ enum Internal {
     },
     /// `ports.announced` has changed.
     AnnouncedChanged,
+    /// New peers have gathered; write them down.
+    Save,
+    /// They are written down, or why not.
+    Saved(Result<(), String>),
     GoodbyeOver,
     Tick,
 }
@@ -142,6 +149,8 @@ pub struct PeersState {
     fresh: BTreeMap<LinkId, Fresh>,
     sessions: BTreeMap<LinkId, Session>,
     table: Arc<PeerTable>,
+    acquaintances: Acquaintances,
+    saving: Saving,
     tickets: BTreeMap<Ticket, RpcReplyPort<Result<PeerId, Refused>>>,
     last_ticket: u64,
     goodbyes: Vec<RpcReplyPort<()>>,
@@ -149,6 +158,18 @@ pub struct PeersState {
     announced_handled: Arc<Notify>,
     wake: Wake,
     tasks: JoinSet<()>,
+}
+
+/// Whether the peers that were met are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Saving {
+    Done,
+    /// There is something new.
+    Due,
+    /// A task waits for more, or writes.
+    Running,
+    /// The same, and there is something new again.
+    RunningAndDue,
 }
 
 /// A connection without a session.
@@ -186,6 +207,8 @@ impl Actor for Peers {
             fresh: BTreeMap::new(),
             sessions: BTreeMap::new(),
             table: Arc::default(),
+            acquaintances: Acquaintances::default(),
+            saving: Saving::Done,
             tickets: BTreeMap::new(),
             last_ticket: 0,
             goodbyes: Vec::new(),
@@ -195,8 +218,10 @@ impl Actor for Peers {
             args,
         };
         state.inherit();
+        state.recall().await;
         state.watch_announced(&myself);
         state.run(&myself, Input::Tick).await;
+        state.settle(&myself);
         Ok(state)
     }
 
@@ -216,6 +241,7 @@ impl Actor for Peers {
             PeersMsg::Goodbye { reply } => state.on_goodbye(&myself, reply).await,
             PeersMsg::Internal(InternalMsg(message)) => state.on_internal(&myself, message).await,
         }
+        state.settle(&myself);
         Ok(())
     }
 
@@ -228,6 +254,7 @@ impl Actor for Peers {
         if let Some(death) = Death::from_event(event) {
             state.on_death(&myself, death).await;
         }
+        state.settle(&myself);
         Ok(())
     }
 }
@@ -276,6 +303,8 @@ impl PeersState {
             Internal::Session { link, report } => self.on_report(myself, link, report).await,
             Internal::Gone { link, reason } => self.on_gone(myself, link, reason).await,
             Internal::AnnouncedChanged => self.on_announced(),
+            Internal::Save => self.on_save(myself),
+            Internal::Saved(result) => self.on_saved(result),
             Internal::GoodbyeOver => self.answer_goodbyes(),
             Internal::Tick => self.run(myself, Input::Tick).await,
         }
@@ -378,66 +407,6 @@ impl PeersState {
                 inputs.extend(self.perform(myself, effect).await);
             }
         }
-        self.settle(myself);
-    }
-
-    /// Does what the roster decided; a session that cannot even start is an input of its own.
-    async fn perform(&mut self, myself: &ActorRef<PeersMsg>, effect: Effect) -> Option<Input> {
-        match effect {
-            Effect::Dial { link, address, expected } => {
-                self.dial(myself, link, address, expected);
-            }
-            Effect::Abort { link } => self.abort(link),
-            Effect::Open { link, peer, role } => return self.open(myself, link, peer, role).await,
-            Effect::Refuse { link, code, text } => self.refuse(link, code, text),
-            Effect::Close { link, code, text } => {
-                self.tell(link, PeerConnectionMsg::Close { code, text });
-            }
-            Effect::Probe { link } => self.tell(link, PeerConnectionMsg::Probe),
-            Effect::Connected { peer, link, news } => self.connected(peer, link, news),
-            Effect::Lost { peer, end } => self.lost(peer, &end),
-            Effect::Rejected { address, claimed, code, text } => {
-                self.rejected(address, claimed, code, text);
-            }
-            Effect::Answer { ticket, result } => self.answer(ticket, result),
-            Effect::Cloned { peer } => self.cloned(peer),
-            Effect::Refresh => self.args.ports.discovery.tell(DiscoveryMsg::Refresh),
-            Effect::Count(counter) => {
-                self.args.ports.view.tell(ViewMsg::Count { counter, by: 1 });
-            }
-        }
-        None
-    }
-
-    fn rejected(
-        &self,
-        address: SocketAddr,
-        claimed_id: Option<PeerId>,
-        code: &'static str,
-        message: String,
-    ) {
-        tracing::info!(%address, claimed = ?claimed_id, code, message, "a peer was rejected");
-        let code = code.to_owned();
-        let event = Event::PeerRejected { address, claimed_id, code, message };
-        self.args.ports.view.tell(ViewMsg::Event(event));
-    }
-
-    fn cloned(&self, peer: PeerId) {
-        let message = format!(
-            "two machines use the identity {}: the later one is refused. Remove the file \
-             identity.key from the state folder of one of them and start it again",
-            peer.short()
-        );
-        tracing::warn!(%peer, "cloned identity");
-        self.args.ports.view.tell(ViewMsg::Notice { game: None, message });
-    }
-
-    fn answer(&mut self, ticket: Ticket, result: Result<PeerId, Refused>) {
-        if let Some(reply) = self.tickets.remove(&ticket)
-            && reply.send(result).is_err()
-        {
-            tracing::debug!("nobody waits for this dial any more");
-        }
     }
 
     /// One message at a time tells of new libraries, however often they change.
@@ -462,6 +431,7 @@ impl PeersState {
                 tracing::error!(%error, "a task of peers died");
             }
         }
+        self.save_soon(myself);
         let at = self.roster.wake().map(|at| self.started + at);
         self.wake.set(at, myself, || internal(Internal::Tick));
     }

@@ -13,5 +13,7 @@ mod hostile;
 mod liveness;
 #[path = "peers/node.rs"]
 mod node;
+#[path = "peers/party.rs"]
+mod party;
 #[path = "peers/uploads.rs"]
 mod uploads;

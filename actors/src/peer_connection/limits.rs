@@ -118,6 +118,18 @@ pub const DIAL_RATE: u32 = 20;
 /// Dials by hand that wait for their turn or their answer.
 pub const DIALS_BY_HAND_MAX: usize = 16;
 
+/// Dials under way at once of peers that were tried in vain since they were last heard of. They
+/// mostly lead nowhere and then take their whole time; the other half is for those with more hope.
+pub const PATIENT_DIALS_MAX: usize = crate::net::limits::DIALS_IN_FLIGHT_MAX / 2;
+
+/// How long a dial may take at an address that has proved nothing. A LAN answers at once, and a
+/// flood of inventions must not keep real peers waiting for their turn.
+pub const STRANGER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a dial may take at an address where the peer was before: several packets in a row may
+/// be lost.
+pub const KNOWN_PATIENCE: Duration = Duration::from_secs(4);
+
 /// The next address of a peer is tried beside the first after this time, as an address may lead
 /// nowhere.
 pub const DIAL_STAGGER: Duration = Duration::from_millis(300);
@@ -181,6 +193,12 @@ pub const REMOTE_LIBRARIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a game of a remote library costs beside its texts.
 pub const REMOTE_GAME_OVERHEAD_BYTES: usize = 256;
+
+/// The file that remembers peers over restarts: all of them with all their addresses.
+pub const ACQUAINTANCES_BYTES_MAX: u64 = 512 * 1024;
+
+/// From a new peer to writing it down: a party comes all at once.
+pub const ACQUAINTANCES_PAUSE: Duration = Duration::from_secs(3);
 
 /// How long the connections may take to end at a goodbye.
 pub const GOODBYE_DEADLINE: Duration = Duration::from_millis(300);

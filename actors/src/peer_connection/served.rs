@@ -24,6 +24,8 @@ pub(crate) struct ServedGame {
     pub(crate) manifest: Manifest,
     pub(crate) map: ChunkMap,
     root: Arc<dyn Dir>,
+    /// About what the manifest and the map take in memory.
+    weight: usize,
     /// What each file that was opened looked like the first time.
     seen: Mutex<BTreeMap<u32, Stamp>>,
 }
@@ -158,7 +160,7 @@ impl Loaded {
     }
 
     fn bytes(&self) -> usize {
-        self.entries.values().filter_map(|entry| entry.game.get()).map(|game| game.weight()).sum()
+        self.entries.values().filter_map(|entry| entry.game.get()).map(|game| game.weight).sum()
     }
 }
 
@@ -172,7 +174,8 @@ impl ServedGame {
         let manifest = store.load(manifest)?.ok_or(ServeError::NoManifest(manifest))?;
         let map = ChunkMap::new(&manifest);
         let root = RealVfs.open_root(root)?;
-        Ok(Arc::new(Self { manifest, map, root, seen: Mutex::default() }))
+        let weight = weight(&manifest);
+        Ok(Arc::new(Self { manifest, map, root, weight, seen: Mutex::default() }))
     }
 
     /// Reads one piece. Blocks on the disk.
@@ -206,12 +209,12 @@ impl ServedGame {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen.entry(file).or_insert(stamp) == stamp
     }
+}
 
-    /// About what it takes in memory.
-    fn weight(&self) -> usize {
-        let paths: usize = self.manifest.files.iter().map(|file| file.path.as_str().len()).sum();
-        paths + self.manifest.files.len() * FILE_BYTES + self.manifest.chunks.len() * CHUNK_BYTES
-    }
+/// About what a manifest and its map take in memory.
+fn weight(manifest: &Manifest) -> usize {
+    let paths: usize = manifest.files.iter().map(|file| file.path.as_str().len()).sum();
+    paths + manifest.files.len() * FILE_BYTES + manifest.chunks.len() * CHUNK_BYTES
 }
 
 /// Whether an error means that the file is not the one that was offered.
@@ -223,3 +226,7 @@ fn is_change(error: &FsError) -> bool {
 const FILE_BYTES: usize = 128;
 /// A chunk in the manifest and in the map.
 const CHUNK_BYTES: usize = 48;
+
+#[cfg(test)]
+#[path = "served_tests.rs"]
+mod tests;

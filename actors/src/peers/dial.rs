@@ -1,10 +1,11 @@
 //! Dials of `Peers`: one task each, which always reports back, also when it panics.
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt;
 use lanspread_wire::{CloseCode, PeerId};
 use ractor::ActorRef;
+use tokio::time::timeout;
 
 use super::{Internal, LinkId, PeersMsg, PeersState, internal};
 use crate::{
@@ -20,16 +21,23 @@ impl PeersState {
         link: LinkId,
         address: SocketAddr,
         expected: Option<PeerId>,
+        patience: Duration,
     ) {
         let (endpoint, identity) = (self.args.endpoint.clone(), self.args.ports.identity.clone());
         let to = myself.clone();
         let task = self.tasks.spawn(async move {
-            let dialed = AssertUnwindSafe(dial(&endpoint, &identity, address, expected));
-            let result = dialed.catch_unwind().await.unwrap_or_else(|panic| {
-                let reason = panic_text(&*panic);
-                tracing::error!(%address, reason, "a dial died");
-                Err(DialError::Local { address, reason })
-            });
+            let dialed = timeout(patience, dial(&endpoint, &identity, address, expected));
+            let result = match AssertUnwindSafe(dialed).catch_unwind().await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => {
+                    Err(DialError::Unreachable { address, reason: "timed out".to_owned() })
+                }
+                Err(panic) => {
+                    let reason = panic_text(&*panic);
+                    tracing::error!(%address, reason, "a dial died");
+                    Err(DialError::Local { address, reason })
+                }
+            };
             // Nobody listens once the actor is gone; the connection is dropped with the message.
             to.cast(internal(Internal::Dialed { link, result })).ok();
         });

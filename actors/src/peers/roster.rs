@@ -32,7 +32,7 @@ use self::{
     candidates::{Candidates, Departure, Failure},
     links::{Link, Links, Phase, Precedence},
     rejections::Rejections,
-    verdicts::{bars, refusal_of},
+    verdicts::{bars, is_dialable, refusal_of},
 };
 pub(crate) use self::{
     links::LinkId,
@@ -129,9 +129,7 @@ impl Roster {
         if self.stopping {
             return None;
         }
-        let dial =
-            if self.by_hand.is_empty() { self.candidates.wake() } else { Some(Duration::ZERO) };
-        let dial = dial.filter(|_| self.has_room_to_dial()).map(|at| at.max(self.bucket_full_at));
+        let dial = self.next_dial().map(|at| at.max(self.bucket_full_at));
         let between = self.present.values().filter_map(|presence| match presence {
             Presence::Between { until, .. } => Some(*until),
             Presence::Here(_) => None,
@@ -222,7 +220,12 @@ impl Roster {
         let tickets = std::mem::take(&mut link.tickets);
         let host = origin.address().ip();
         let dialed = origin.dialed_address();
-        let all: Vec<SocketAddr> = addresses.iter().copied().chain(dialed).collect();
+        // Stated addresses are claims: of this machine only if it is the peer's as well.
+        let usable = |address: &SocketAddr| {
+            is_dialable(address) && (host.is_loopback() || !address.ip().is_loopback())
+        };
+        let stated = addresses.into_iter().filter(usable);
+        let all: Vec<SocketAddr> = stated.chain(dialed).collect();
         let is_new = self.candidates.connected(now, peer, &all, |address| address.ip() == host);
         let before = self.present.insert(peer, Presence::Here(id));
         let news = match (before, is_new) {
@@ -335,7 +338,7 @@ impl Roster {
                     out.push(Effect::Abort { link: id });
                     self.links.remove(id);
                 }
-                _ => self.close(id, CloseCode::Goodbye, "goodbye", out),
+                _ => self.close(id, CloseCode::Goodbye, "the node shuts down", out),
             }
         }
     }

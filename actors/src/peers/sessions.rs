@@ -193,6 +193,7 @@ impl PeersState {
             library,
             link,
         };
+        self.note_acquaintance(peer, &entry.addresses);
         Arc::make_mut(&mut self.table).peers.insert(peer, entry);
         self.libraries.forget(peer);
         self.publish();

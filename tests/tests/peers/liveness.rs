@@ -106,7 +106,7 @@ async fn a_goodbye_is_told_at_once() {
     assert!(started.elapsed() < s(1), "{:?}", started.elapsed());
     two.until_lost(one.number).await;
     assert!(started.elapsed() < s(1), "{:?}", started.elapsed());
-    assert_eq!(lost_reason(&mut two).await, "goodbye: goodbye");
+    assert_eq!(lost_reason(&mut two).await, "goodbye: the node shuts down");
     // Nobody comes in any more, and nothing is dialed.
     assert!(one.connect(two.address()).await.is_err());
     one.see(two.number);

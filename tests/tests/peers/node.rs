@@ -74,7 +74,7 @@ pub(crate) struct Node {
     pub(crate) args: PeersArgs,
     pub(crate) games_dir: TempDir,
     pub(crate) store: ManifestStore,
-    _state_dir: TempDir,
+    pub(crate) state_dir: TempDir,
     _tasks: JoinSet<()>,
     _slots: (Slot<ViewMsg>, Slot<LibraryMsg>),
 }
@@ -82,10 +82,19 @@ pub(crate) struct Node {
 impl Node {
     /// Node `number` with a library of these games.
     pub(crate) async fn start(hub: &Hub, number: u8, games: &[(&str, u32)]) -> Self {
+        Self::start_in(hub, number, games, tempfile::tempdir().unwrap()).await
+    }
+
+    /// The same with what an earlier run left in the state folder.
+    pub(crate) async fn start_in(
+        hub: &Hub,
+        number: u8,
+        games: &[(&str, u32)],
+        state_dir: TempDir,
+    ) -> Self {
         let identity = Arc::new(identity(number));
         let transport = hub.transport(address(number));
         let endpoint = bind(&transport, Listen::Everywhere(0), &identity).unwrap().endpoint;
-        let state_dir = tempfile::tempdir().unwrap();
         let games_dir = tempfile::tempdir().unwrap();
         let config = NodeConfig {
             state_dir: state_dir.path().to_owned(),
@@ -141,7 +150,7 @@ impl Node {
             args,
             games_dir,
             store,
-            _state_dir: state_dir,
+            state_dir,
             _tasks: tasks,
             _slots: (view_slot, library_slot),
         }
@@ -174,6 +183,14 @@ impl Node {
     pub(crate) async fn goodbye(&self) {
         call_t!(self.peers, |reply| PeersMsg::Goodbye { reply }, 10_000).unwrap();
         self.endpoint.wait_idle().await;
+    }
+
+    /// Ends in order; what it leaves behind for its next run.
+    pub(crate) async fn stop(self) -> TempDir {
+        self.goodbye().await;
+        self.peers.stop_and_wait(None, None).await.unwrap();
+        self.endpoint.close(0_u32.into(), b"");
+        self.state_dir
     }
 
     /// Ends as with a pulled plug: `other` hears nothing of it. Its address is free afterwards.

@@ -13,9 +13,9 @@ use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::address_book::AddressBook;
 use crate::peer_connection::limits::{
-    CANDIDATES_MAX, DIAL_GRACE, DIAL_STAGGER, GOODBYE_QUIET, KNOWN_PEERS_MAX, REDIAL_FIRST,
-    REDIAL_LATER, REDIAL_LATER_MAX, REDIAL_RARELY, REDIAL_SOON, REDIAL_SOON_MAX, REFUSED_PAUSE,
-    WRONG_ID_PAUSE,
+    CANDIDATES_MAX, DIAL_GRACE, DIAL_STAGGER, GOODBYE_QUIET, KNOWN_PATIENCE, KNOWN_PEERS_MAX,
+    REDIAL_FIRST, REDIAL_LATER, REDIAL_LATER_MAX, REDIAL_RARELY, REDIAL_SOON, REDIAL_SOON_MAX,
+    REFUSED_PAUSE, STRANGER_PATIENCE, WRONG_ID_PAUSE,
 };
 
 /// Everybody who might be there.
@@ -24,8 +24,8 @@ pub(crate) struct Candidates {
     me: PeerId,
     dice: Xoshiro256PlusPlus,
     peers: BTreeMap<PeerId, Candidate>,
-    /// When to look at whom next; an entry may be early, never late.
-    schedule: BTreeSet<(Duration, PeerId)>,
+    /// When to look at whom next; an entry may be early, never late. First those with hope.
+    schedules: [BTreeSet<(Duration, PeerId)>; 2],
     /// Peers that were only heard of, and when last: the first one makes room.
     strangers: BTreeSet<(Duration, PeerId)>,
     book: AddressBook,
@@ -42,6 +42,8 @@ struct Candidate {
     busy: bool,
     /// It announced another version of the protocol.
     other_version: bool,
+    /// Something new speaks for it being there, and no attempt has spoken against it since.
+    hope: bool,
     seen_at: Duration,
     lost_at: Option<Duration>,
     /// It said goodbye or refused us: not even an announcement makes us dial before this.
@@ -49,7 +51,27 @@ struct Candidate {
     /// Its next dial; an announcement of a known peer brings it forward.
     not_before: Duration,
     addresses: BTreeMap<SocketAddr, Address>,
-    scheduled: Option<Duration>,
+    scheduled: Option<(Haste, Duration)>,
+}
+
+/// How much speaks for a dial. Dials into the void take long: the patient ones must leave room for
+/// the eager ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Haste {
+    /// The peer was heard of, or lost, a moment ago.
+    Eager,
+    /// It has been tried in vain since it was last heard of.
+    Patient,
+}
+
+/// A dial that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) peer: PeerId,
+    pub(crate) address: SocketAddr,
+    pub(crate) haste: Haste,
+    /// How long it may take.
+    pub(crate) patience: Duration,
 }
 
 /// One address at which a peer might be.
@@ -94,7 +116,7 @@ impl Candidates {
             me,
             dice: Xoshiro256PlusPlus::seed_from_u64(seed),
             peers: BTreeMap::new(),
-            schedule: BTreeSet::new(),
+            schedules: [BTreeSet::new(), BTreeSet::new()],
             strangers: BTreeSet::new(),
             book: AddressBook::default(),
         }
@@ -115,10 +137,13 @@ impl Candidates {
         let candidate = self.entry(now, peer, not_before);
         candidate.other_version = false;
         for address in addresses {
+            let known = candidate.known;
             let heard = candidate.hear_of(now, address);
+            let is_news = heard.dialed_at.is_none() || known;
             if heard.proved && heard.may_be_hurried(now) {
                 heard.not_before = now;
             }
+            candidate.hope |= is_news;
         }
         if candidate.known {
             candidate.not_before = candidate.not_before.min(not_before).max(candidate.quiet_until);
@@ -199,6 +224,7 @@ impl Candidates {
         };
         candidate.lost_at = Some(now);
         candidate.busy = false;
+        candidate.hope = how == Departure::Vanished;
         (candidate.quiet_until, candidate.not_before) = match how {
             Departure::Goodbye => (now + GOODBYE_QUIET, now + rarely),
             Departure::Vanished => (now, now + grace + first),
@@ -238,6 +264,7 @@ impl Candidates {
                 entry.wrong_until = now + WRONG_ID_PAUSE;
             }
         }
+        candidate.hope &= candidate.addresses.values().any(|entry| entry.failures == 0);
         self.reschedule(peer);
     }
 
@@ -251,17 +278,17 @@ impl Candidates {
         }
     }
 
-    /// The dial that is due, if any; it counts as begun.
-    pub(crate) fn next(&mut self, now: Duration) -> Option<(PeerId, SocketAddr)> {
+    /// The dial of that haste that is due, if any; it counts as begun.
+    pub(crate) fn next(&mut self, now: Duration, haste: Haste) -> Option<Due> {
         loop {
-            let (at, peer) = self.schedule.first().copied()?;
+            let (at, peer) = self.schedules[haste as usize].first().copied()?;
             if at > now {
                 return None;
             }
             match self.due(peer) {
-                Some((due, address)) if due <= now => {
+                Some((due, address, patience)) if due <= now => {
                     self.begin(now, peer, address);
-                    return Some((peer, address));
+                    return Some(Due { peer, address, haste, patience });
                 }
                 _ => self.reschedule(peer),
             }
@@ -269,8 +296,8 @@ impl Candidates {
     }
 
     /// When [`Candidates::next`] may have something to give.
-    pub(crate) fn wake(&self) -> Option<Duration> {
-        self.schedule.first().map(|(at, _)| *at)
+    pub(crate) fn wake(&self, haste: Haste) -> Option<Duration> {
+        self.schedules[haste as usize].first().map(|(at, _)| *at)
     }
 
     fn begin(&mut self, now: Duration, peer: PeerId, address: SocketAddr) {
@@ -287,8 +314,8 @@ impl Candidates {
         self.reschedule(peer);
     }
 
-    /// The next address of `peer` to dial, and when.
-    fn due(&self, peer: PeerId) -> Option<(Duration, SocketAddr)> {
+    /// The next address of `peer` to dial, when, and how long that may take.
+    fn due(&self, peer: PeerId) -> Option<(Duration, SocketAddr, Duration)> {
         let candidate = self.peers.get(&peer)?;
         if candidate.busy || candidate.other_version {
             return None;
@@ -299,18 +326,23 @@ impl Candidates {
             let at = candidate.not_before.max(entry.not_before).max(entry.wrong_until).max(book);
             (at, !entry.proved, std::cmp::Reverse(entry.seen_at), *address)
         });
-        best.min().map(|(at, _, _, address)| (at, address))
+        best.min().map(|(at, stranger, _, address)| {
+            let patience = if stranger { STRANGER_PATIENCE } else { KNOWN_PATIENCE };
+            (at, address, patience)
+        })
     }
 
     fn reschedule(&mut self, peer: PeerId) {
-        let at = self.due(peer).map(|(at, _)| at);
-        if let Some(candidate) = self.peers.get_mut(&peer) {
-            if let Some(before) = candidate.scheduled {
-                self.schedule.remove(&(before, peer));
-            }
-            candidate.scheduled = at;
+        let at = self.due(peer).map(|(at, _, _)| at);
+        let Some(candidate) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let haste = if candidate.hope { Haste::Eager } else { Haste::Patient };
+        let scheduled = at.map(|at| (haste, at));
+        if let Some((haste, at)) = std::mem::replace(&mut candidate.scheduled, scheduled) {
+            self.schedules[haste as usize].remove(&(at, peer));
         }
-        self.schedule.extend(at.map(|at| (at, peer)));
+        self.schedules[haste as usize].extend(at.map(|at| (at, peer)));
     }
 
     /// Both sides see each other at about the same time: the lower id dials at once, the higher one
@@ -373,8 +405,8 @@ impl Candidates {
             return false;
         };
         self.strangers.remove(&(gone.seen_at, peer));
-        if let Some(at) = gone.scheduled {
-            self.schedule.remove(&(at, peer));
+        if let Some((haste, at)) = gone.scheduled {
+            self.schedules[haste as usize].remove(&(at, peer));
         }
         true
     }

@@ -6,7 +6,7 @@ use lanspread_wire::{CloseCode, PROTOCOL_VERSION, PeerId};
 
 use super::{
     Presence, REDUNDANT, Roster,
-    candidates::Failure,
+    candidates::{Due, Failure, Haste},
     links::{Link, LinkId},
     types::{Effect, Ticket},
     verdicts::{Explanation, explain, is_dialable, refusal_of},
@@ -15,9 +15,12 @@ use crate::{
     api::{ErrorCode, Refused},
     net::{
         endpoint::DialError,
-        limits::{CONNECTIONS_MAX, DIALS_IN_FLIGHT_MAX},
+        limits::{CONNECTIONS_MAX, DIALS_IN_FLIGHT_MAX, HANDSHAKE_DEADLINE},
     },
-    peer_connection::{Role, SessionEnd, limits::DIALS_BY_HAND_MAX},
+    peer_connection::{
+        Role, SessionEnd,
+        limits::{DIALS_BY_HAND_MAX, PATIENT_DIALS_MAX},
+    },
 };
 
 impl Roster {
@@ -108,28 +111,54 @@ impl Roster {
         self.drop_link(id, &Err(error.to_refused()), out);
     }
 
-    /// Begins the dials that are due and allowed.
+    /// Begins the dials that are due and allowed: first those by hand, last those with little hope.
     pub(super) fn dial(&mut self, now: Duration, out: &mut Vec<Effect>) {
-        while !self.stopping && self.has_room_to_dial() {
-            let by_hand = !self.by_hand.is_empty();
-            if !by_hand && self.candidates.wake().is_none_or(|at| at > now) {
-                return;
-            }
+        while self.next_dial().is_some_and(|at| at <= now) {
             if let Err(wait) = self.bucket.take(now, 1) {
                 self.bucket_full_at = now + wait;
                 return;
             }
-            if let Some((ticket, address)) = self.by_hand.pop_front() {
-                let link = self.links.add(Link::dialed(address, None, vec![ticket]));
-                out.push(Effect::Dial { link, address, expected: None });
-            } else if let Some((peer, address)) = self.candidates.next(now) {
-                let link = self.links.add(Link::dialed(address, Some(peer), Vec::new()));
-                out.push(Effect::Dial { link, address, expected: Some(peer) });
+            let dial = match self.by_hand.pop_front() {
+                Some((ticket, address)) => {
+                    Some((Link::dialed(address, None, vec![ticket]), HANDSHAKE_DEADLINE))
+                }
+                None => self.next_due(now).map(|due| {
+                    let Due { peer, address, haste, patience } = due;
+                    let link = Link::dialed(address, Some(peer), Vec::new());
+                    (Link { is_patient: haste == Haste::Patient, ..link }, patience)
+                }),
+            };
+            if let Some((link, patience)) = dial {
+                let (address, expected) = (link.origin.address(), link.peer);
+                let link = self.links.add(link);
+                out.push(Effect::Dial { link, address, expected, patience });
             }
         }
     }
 
-    pub(super) fn has_room_to_dial(&self) -> bool {
-        self.links.dialing() < DIALS_IN_FLIGHT_MAX && self.links.len() < CONNECTIONS_MAX
+    /// When the next dial is due, as far as there is room for it.
+    pub(super) fn next_dial(&self) -> Option<Duration> {
+        let has_room =
+            self.links.dialing() < DIALS_IN_FLIGHT_MAX && self.links.len() < CONNECTIONS_MAX;
+        if self.stopping || !has_room {
+            return None;
+        }
+        if !self.by_hand.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let patient = self.candidates.wake(Haste::Patient).filter(|_| self.has_room_for_patient());
+        self.candidates.wake(Haste::Eager).into_iter().chain(patient).min()
+    }
+
+    fn next_due(&mut self, now: Duration) -> Option<Due> {
+        let eager = self.candidates.next(now, Haste::Eager);
+        if eager.is_some() || !self.has_room_for_patient() {
+            return eager;
+        }
+        self.candidates.next(now, Haste::Patient)
+    }
+
+    fn has_room_for_patient(&self) -> bool {
+        self.links.dialing_patiently() < PATIENT_DIALS_MAX
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Link {
     pub(crate) phase: Phase,
     /// Who is expected there, or has proved to be.
     pub(crate) peer: Option<PeerId>,
+    /// A dial with little hope.
+    pub(crate) is_patient: bool,
     /// Where the peer says that it listens.
     pub(crate) addresses: Vec<SocketAddr>,
     /// Whom to tell when it is up or has failed.
@@ -85,13 +87,15 @@ impl Origin {
 impl Link {
     pub(crate) fn dialed(address: SocketAddr, peer: Option<PeerId>, tickets: Vec<Ticket>) -> Self {
         let origin = Origin::Dialed(address);
-        Self { origin, phase: Phase::Dialing, peer, addresses: Vec::new(), tickets }
+        let (phase, addresses) = (Phase::Dialing, Vec::new());
+        Self { origin, phase, peer, is_patient: false, addresses, tickets }
     }
 
     pub(crate) fn accepted(peer: PeerId, address: SocketAddr) -> Self {
         let origin = Origin::Accepted(address);
+        let (phase, peer) = (Phase::Greeting, Some(peer));
         let (addresses, tickets) = (Vec::new(), Vec::new());
-        Self { origin, phase: Phase::Greeting, peer: Some(peer), addresses, tickets }
+        Self { origin, phase, peer, is_patient: false, addresses, tickets }
     }
 
     fn is_with(&self, peer: PeerId) -> bool {
@@ -148,6 +152,12 @@ impl Links {
     /// Dials under way.
     pub(crate) fn dialing(&self) -> usize {
         self.links.values().filter(|link| link.phase == Phase::Dialing).count()
+    }
+
+    /// Those of them with little hope.
+    pub(crate) fn dialing_patiently(&self) -> usize {
+        let patient = |link: &&Link| link.phase == Phase::Dialing && link.is_patient;
+        self.links.values().filter(patient).count()
     }
 
     /// Users that wait for a link.

@@ -18,6 +18,7 @@ use crate::{
     },
 };
 
+mod haste;
 mod links;
 mod model;
 
@@ -439,7 +440,7 @@ fn a_goodbye_ends_everything() {
     let [(dial, _)] = dials(&effects)[..] else { panic!("{effects:?}") };
     let effects = roster.step(s(2), Input::Goodbye);
     for link in [here, greeting] {
-        let close = Effect::Close { link, code: CloseCode::Goodbye, text: "goodbye" };
+        let close = Effect::Close { link, code: CloseCode::Goodbye, text: "the node shuts down" };
         assert!(effects.contains(&close), "{effects:?}");
     }
     assert!(effects.contains(&Effect::Abort { link: dial }));

@@ -1,6 +1,6 @@
 //! What the roster is told and what it wants done. Plain data.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use lanspread_wire::{CloseCode, PeerId};
 
@@ -41,8 +41,8 @@ pub(crate) enum Input {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Dial, and tell [`Input::Dialed`].
-    Dial { link: LinkId, address: SocketAddr, expected: Option<PeerId> },
+    /// Dial, at most so long, and tell [`Input::Dialed`].
+    Dial { link: LinkId, address: SocketAddr, expected: Option<PeerId>, patience: Duration },
     /// Give up this dial; it tells nothing any more.
     Abort { link: LinkId },
     /// Begin a session on the connection of this link.
