@@ -100,7 +100,8 @@ pub use op::OpId;
 pub use ops::{
     AdoptMode, AdoptRequest, Done, DownloadPlan, DownloadStaging, FileWriter, InstallStaging,
     InstalledFile, InstalledList, PlannedFile, PreviousStaging, Progress, Resumed, Step,
-    TxnContext, TxnError, TxnFailure, adopt, create_game_root, open_game_root, remove, uninstall,
+    TxnContext, TxnError, TxnFailure, adopt, create_game_root, open_game_root, remove,
+    remove_empty_root, uninstall,
 };
 pub use payload::{Payload, list_payload};
 pub use recover::{Outcome, Recovery, RecoveryFailure, recover};

@@ -103,7 +103,8 @@ impl Marker {
     }
 }
 
-/// Creates a trash directory that carries its marker, durable, and tells its name.
+/// Creates a trash directory that carries its marker, durable before anything else is put there,
+/// and tells its name. That name itself is durable when the caller has flushed the root.
 ///
 /// The name alone proves an empty one as ours (see [`layout::trash_name`]), so a crash between
 /// creating it and writing the marker leaves nothing that nobody may delete.

@@ -93,15 +93,17 @@ pub fn open_game_root(games: &dyn Dir, game: &str) -> Result<Arc<dyn Dir>, FsErr
     games.open_dir(game_path(games, game)?)
 }
 
-/// Opens the root of a game, creating it durably if it is missing.
+/// Opens the root of a game, creating it if it is missing. It is durable either way: one that
+/// stands already may have been created by a run that was killed before it flushed.
 pub fn create_game_root(games: &dyn Dir, game: &str) -> Result<Arc<dyn Dir>, FsError> {
     let path = game_path(games, game)?;
     match games.create_dir(path) {
-        Ok(()) => games.sync_dir(Path::new(""))?,
-        Err(error) if error.code() == "exists" => {}
-        Err(error) => return Err(error),
+        Err(error) if error.code() != "exists" => return Err(error),
+        _ => {}
     }
-    games.open_dir(path)
+    let root = games.open_dir(path)?;
+    games.sync_dir(Path::new(""))?;
+    Ok(root)
 }
 
 fn game_path<'a>(games: &dyn Dir, game: &'a str) -> Result<&'a Path, FsError> {

@@ -19,7 +19,7 @@ pub use download::{
 };
 pub use error::{TxnError, TxnFailure};
 pub use install::{FileWriter, InstallStaging, InstalledFile, InstalledList};
-pub use remove::remove;
+pub use remove::{remove, remove_empty_root};
 pub use report::{Done, Leftover};
 pub use step::{Progress, Step};
 pub use uninstall::uninstall;

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::context::{Txn, TxnContext};
+use super::context::{Txn, TxnContext, open_game_root};
 use super::error::TxnError;
 use super::report::Done;
 use super::step::Step;
@@ -34,7 +34,8 @@ pub fn remove(context: &TxnContext, games: &dyn Dir) -> Result<Done, TxnError> {
         Ok(done)
     })?;
     if done.leftovers.is_empty() {
-        done.note(remove_empty_root(&txn, games));
+        txn.enter(Step::RootRemove)?;
+        done.note(remove_empty_root(games, context.game()).map(|_removed| ()));
     }
     Ok(done)
 }
@@ -88,16 +89,15 @@ impl<'a> Bin<'a> {
     }
 }
 
-/// The root goes when it is empty; a file that somebody put there meanwhile keeps it.
-fn remove_empty_root(txn: &Txn, games: &dyn Dir) -> Result<(), FsError> {
-    let root = Path::new(txn.context.game());
-    if !txn.root.read_dir(Path::new(""))?.is_empty() {
-        return Ok(());
+/// Removes the root of a game if it is empty, and says whether it did. For the end of a removal
+/// and for recoveries that finished one ([`crate::recover::Action::FinishRemove`]).
+pub fn remove_empty_root(games: &dyn Dir, game: &str) -> Result<bool, FsError> {
+    let root = open_game_root(games, game)?;
+    if !root.read_dir(Path::new(""))?.is_empty() {
+        return Ok(false);
     }
-    txn.context.lease().check().map_err(|_fenced| {
-        let refusal = crate::vfs::Refusal::Fenced;
-        FsError::refused(crate::vfs::FsOp::RemoveDir, games.shown_path().join(root), refusal)
-    })?;
-    games.remove_dir(root)?;
-    games.sync_dir(Path::new(""))
+    drop(root);
+    games.remove_dir(Path::new(game))?;
+    games.sync_dir(Path::new(""))?;
+    Ok(true)
 }

@@ -49,13 +49,15 @@ pub enum Step {
     CleanUp,
     /// Clearing the intent.
     IntentClear,
+    /// Removing the empty root of a removed game.
+    RootRemove,
     /// Giving a staging up.
     Abort,
 }
 
 impl Step {
     /// All steps, for tests that hit each one.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Check,
         Self::Recover,
         Self::IntentWrite,
@@ -78,6 +80,7 @@ impl Step {
         Self::RemoveAway,
         Self::CleanUp,
         Self::IntentClear,
+        Self::RootRemove,
         Self::Abort,
     ];
 
@@ -107,6 +110,7 @@ impl Step {
             Self::RemoveAway => "remove-away",
             Self::CleanUp => "clean-up",
             Self::IntentClear => "intent-clear",
+            Self::RootRemove => "root-remove",
             Self::Abort => "abort",
         }
     }

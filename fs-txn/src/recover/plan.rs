@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::inspect::{Local, OwnedDir, RootState};
+use crate::inspect::{Local, OwnedDir, RootState, Sentinel};
 use crate::intent::{Intent, IntentState, Operation, Phase};
 use crate::layout;
 
@@ -120,13 +120,21 @@ pub struct Plan {
 #[must_use]
 pub fn plan(state: &RootState) -> Plan {
     let decided = match &state.intent {
-        IntentState::Absent => Ok(without_intent(state)),
-        IntentState::Corrupt(_) | IntentState::Foreign(_) => Ok(with_bad_intent(state)), // row 4
+        IntentState::Absent => Ok(Draft::new(Direction::None, Vec::new())), // row 1
+        IntentState::Corrupt(_) | IntentState::Foreign(_) => {
+            Ok(Draft::new(Direction::None, vec![Action::SetIntentAside])) // row 4
+        }
         IntentState::Valid(intent) => with_intent(state, intent),
     };
     match decided {
-        Ok(Draft { mut actions, direction }) => {
-            clear_up(state, &mut actions);
+        Ok(Draft { mut actions, mut direction }) => {
+            let decided = actions.len();
+            clear_up_local(state, &mut actions);
+            clear_up_download(state, &mut actions);
+            if direction == Direction::None && actions.len() > decided {
+                direction = Direction::Back;
+            }
+            clear_up_rest(state, &mut actions);
             Plan { actions, direction, attention: None }
         }
         Err(attention) => {
@@ -145,84 +153,41 @@ impl Draft {
         Self { actions, direction }
     }
 
-    fn back(actions: Vec<Action>) -> Self {
-        Self::new(Direction::Back, actions)
-    }
-
     fn forward(actions: Vec<Action>) -> Self {
         Self::new(Direction::Forward, actions)
     }
-}
 
-/// Rows 1 to 3.
-fn without_intent(state: &RootState) -> Draft {
-    let mut actions = Vec::new();
-    let restored = restore_lost(state, &mut actions);
-    restore_sentinel(state, &mut actions);
-    trash(state.installing.as_ref(), &mut actions);
-    if !restored && matches!(state.local, Local::Dir { .. }) {
-        trash(state.backup.as_ref(), &mut actions);
+    /// Finished if `done`, else undone; what is left lying about is cleared up in either case.
+    fn finished(done: bool) -> Self {
+        Self::new(if done { Direction::Forward } else { Direction::Back }, Vec::new())
     }
-    let direction = if actions.is_empty() { Direction::None } else { Direction::Back };
-    Draft::new(direction, actions)
-}
-
-/// Row 4.
-fn with_bad_intent(state: &RootState) -> Draft {
-    let mut draft = without_intent(state);
-    draft.actions.insert(0, Action::SetIntentAside);
-    draft
 }
 
 fn with_intent(state: &RootState, intent: &Intent) -> Result<Draft, Attention> {
     match (intent.operation, intent.phase) {
         (Operation::Download, Phase::Promoting) => Ok(download_promoting(state)),
-        (Operation::Download, _) => Ok(download_staging(state)),
-        (Operation::Install, _) => Ok(install(state)),
+        (Operation::Download, _) => Ok(Draft::finished(false)), // row 13
+        // rows 5 and 6
+        (Operation::Install, _) => {
+            Ok(Draft::finished(state.is_installed() && state.installing.is_none()))
+        }
         (Operation::Update, Phase::Swap) => update_swap(state),
-        (Operation::Update, _) => Ok(update_staging(state)),
+        (Operation::Update, _) => Ok(Draft::finished(false)), // row 7
         (Operation::Uninstall, _) => Ok(uninstall(state)),
         (Operation::Remove, _) => Ok(remove(state)),
     }
 }
 
-/// Rows 5 and 6.
-fn install(state: &RootState) -> Draft {
-    let mut actions = Vec::new();
-    restore_lost(state, &mut actions);
-    let done = state.is_installed() && state.installing.is_none();
-    trash(state.installing.as_ref(), &mut actions);
-    Draft::new(if done { Direction::Forward } else { Direction::Back }, actions)
-}
-
-/// Row 7.
-fn update_staging(state: &RootState) -> Draft {
-    let mut actions = Vec::new();
-    restore_lost(state, &mut actions);
-    trash(state.installing.as_ref(), &mut actions);
-    Draft::back(actions)
-}
-
 /// Rows 8 to 10b.
 fn update_swap(state: &RootState) -> Result<Draft, Attention> {
-    let staging = state.installing.as_ref();
-    let backup = state.backup.as_ref();
+    let (staging, backup) = (&state.installing, &state.backup);
     match (&state.local, backup, staging) {
         (Local::Odd(why), _, _) => Err(Attention::LocalOdd(why.clone())),
         (Local::Dir { .. }, Some(_), Some(_)) => Err(Attention::LocalReappeared),
-        (Local::Dir { .. }, None, Some(staging)) => {
-            Ok(Draft::back(vec![Action::Trash(staging.name.clone())])) // row 8
-        }
-        (Local::Dir { .. }, Some(backup), None) => {
-            Ok(Draft::forward(vec![Action::Trash(backup.name.clone())])) // row 10
-        }
-        (Local::Dir { .. }, None, None) => Ok(Draft::forward(Vec::new())), // row 10b
-        (Local::Absent, Some(_), _) => {
-            let mut actions = Vec::new(); // row 9
-            restore_lost(state, &mut actions);
-            trash(state.installing.as_ref(), &mut actions);
-            Ok(Draft::back(actions))
-        }
+        (Local::Dir { .. }, None, Some(_)) => Ok(Draft::finished(false)), // row 8
+        (Local::Dir { .. }, Some(_), None) => Ok(Draft::finished(true)),  // row 10
+        (Local::Dir { .. }, None, None) => Ok(Draft::finished(true)),     // row 10b
+        (Local::Absent, Some(_), _) => Ok(Draft::finished(false)),        // row 9
         (Local::Absent, None, _) if state.unowned_named(layout::LOCAL_BACKUP).is_some() => {
             Err(Attention::BackupUnowned)
         }
@@ -231,45 +196,33 @@ fn update_swap(state: &RootState) -> Result<Draft, Attention> {
         }
         (Local::Absent, None, Some(_)) => Err(Attention::StagingUnsealed),
         // all three are gone: somebody deleted them, and nothing can bring them back
-        (Local::Absent, None, None) => Ok(Draft::back(Vec::new())),
+        (Local::Absent, None, None) => Ok(Draft::finished(false)),
     }
 }
 
-/// Rows 11 and 12.
+/// Rows 11 and 12. A backup says that `local/` had gone, whoever put a new one there since.
 fn uninstall(state: &RootState) -> Draft {
-    let mut actions = Vec::new();
-    trash(state.backup.as_ref(), &mut actions);
-    let undone = state.is_installed() && state.backup.is_none();
-    Draft::new(if undone { Direction::Back } else { Direction::Forward }, actions)
+    match &state.backup {
+        Some(backup) => Draft::forward(vec![Action::Trash(backup.name.clone())]),
+        None => Draft::finished(!state.is_installed()),
+    }
 }
 
 /// V goes first and durably, so V says whether anything was touched.
 fn remove(state: &RootState) -> Draft {
     if state.is_downloaded() {
-        return Draft::back(Vec::new());
+        return Draft::finished(false);
     }
     Draft::forward(vec![Action::FinishRemove])
-}
-
-/// Row 13.
-fn download_staging(state: &RootState) -> Draft {
-    let mut actions = Vec::new();
-    restore_sentinel(state, &mut actions);
-    Draft::back(actions)
 }
 
 /// Rows 14 and 15.
 fn download_promoting(state: &RootState) -> Draft {
     let Some(found) = &state.download else {
         // D goes only after V is durable, so without V somebody deleted D
-        let done = state.is_downloaded();
-        return Draft::new(if done { Direction::Forward } else { Direction::Back }, Vec::new());
+        return Draft::finished(state.is_downloaded());
     };
-    let Some(promotion) = &found.promotion else {
-        let mut actions = Vec::new();
-        restore_sentinel(state, &mut actions);
-        return Draft::back(actions);
-    };
+    let Some(promotion) = &found.promotion else { return Draft::finished(false) };
     let sentinel_is_new = state.sentinel.bytes() == Some(&promotion.sentinel[..]);
     if sentinel_is_new && promotion.staged_left == 0 {
         return Draft::forward(vec![Action::Trash(layout::DOWNLOAD.into())]); // row 15
@@ -277,50 +230,58 @@ fn download_promoting(state: &RootState) -> Draft {
     if promotion.missing.is_empty() && found.marker.sealed {
         return Draft::forward(vec![Action::FinishDownload]); // row 14
     }
-    let mut actions = Vec::new();
-    restore_sentinel(state, &mut actions);
-    Draft::back(actions)
+    Draft::finished(false)
 }
 
-/// Row 3, whatever the intent says: a game must not stay lost while its backup stands.
-fn restore_lost(state: &RootState, actions: &mut Vec<Action>) -> bool {
-    match (&state.local, &state.backup) {
-        (Local::Absent, Some(backup)) => {
-            actions.push(Action::RestoreBackup(backup.name.clone()));
-            true
-        }
-        _ => false,
+/// Rows 2 and 3, whatever the intent says: S and B that were not decided about go, but a B without
+/// L comes back: a game must not stay lost while its backup stands.
+fn clear_up_local(state: &RootState, actions: &mut Vec<Action>) {
+    if actions.contains(&Action::FinishRemove) {
+        return;
+    }
+    let undecided = |dir: &&OwnedDir| {
+        !actions.iter().any(|action| match action {
+            Action::Trash(name) | Action::InstallStaging(name) => *name == dir.name,
+            _ => false,
+        })
+    };
+    let backup = state.backup.as_ref().filter(undecided).map(|dir| dir.name.clone());
+    let staging = state.installing.as_ref().filter(undecided).map(|dir| dir.name.clone());
+    if let (Local::Absent, Some(name)) = (&state.local, &backup) {
+        actions.push(Action::RestoreBackup(name.clone()));
+    }
+    actions.extend(staging.map(Action::Trash));
+    if let (Local::Dir { .. }, Some(name)) = (&state.local, backup) {
+        actions.push(Action::Trash(name));
     }
 }
 
-/// The old V comes back if nothing under it was changed, which only D can tell.
-fn restore_sentinel(state: &RootState, actions: &mut Vec<Action>) {
-    let promotion = state.download.as_ref().and_then(|found| found.promotion.as_ref());
-    let trash_is_empty = state.trash.iter().all(|trash| !trash.holds_files);
-    let untouched = promotion.is_some_and(|promotion| promotion.untouched) && trash_is_empty;
-    let absent = matches!(state.sentinel, crate::inspect::Sentinel::Absent);
-    if absent && untouched && state.sentinel_discarded.is_some() {
-        actions.push(Action::RestoreSentinel);
-    }
-}
-
-fn trash(dir: Option<&OwnedDir>, actions: &mut Vec<Action>) {
-    actions.extend(dir.map(|dir| Action::Trash(dir.name.clone())));
-}
-
-/// What holds in every row: unusable D, T, temporary files, kept files, and I last.
-fn clear_up(state: &RootState, actions: &mut Vec<Action>) {
-    let download_used = actions.iter().any(|action| {
+/// The old V comes back if nothing under it was changed, which only D can tell; a D that cannot
+/// be resumed goes.
+fn clear_up_download(state: &RootState, actions: &mut Vec<Action>) {
+    let decided = |action: &Action| {
         matches!(action, Action::FinishDownload | Action::FinishRemove)
             || *action == Action::Trash(layout::DOWNLOAD.into())
-    });
-    if state.download.as_ref().is_some_and(|found| !found.manifest_known) && !download_used {
+    };
+    let (Some(found), false) = (&state.download, actions.iter().any(decided)) else { return };
+    let trash_is_empty = state.trash.iter().all(|trash| !trash.holds_files);
+    let untouched = found.promotion.as_ref().is_some_and(|promotion| promotion.untouched);
+    let absent = matches!(state.sentinel, Sentinel::Absent);
+    if absent && untouched && trash_is_empty && state.sentinel_discarded.is_some() {
+        actions.push(Action::RestoreSentinel);
+    }
+    if !found.manifest_known {
         actions.push(Action::Trash(layout::DOWNLOAD.into()));
     }
+}
+
+/// What holds in every row: kept files, T, temporary files, and I last.
+fn clear_up_rest(state: &RootState, actions: &mut Vec<Action>) {
     let moved_in = actions
         .iter()
         .any(|action| matches!(action, Action::RestoreBackup(_) | Action::InstallStaging(_)));
-    if moved_in || matches!(state.local, Local::Dir { kept_pending: true, .. }) {
+    let pending = matches!(state.local, Local::Dir { kept_pending: true, .. });
+    if moved_in || (pending && !actions.contains(&Action::FinishRemove)) {
         actions.push(Action::PublishKept);
     }
     for trash in &state.trash {

@@ -58,6 +58,7 @@ pub(super) fn check_settled(machine: &SimVfs, removes_all: bool) -> Result<View,
         context(&Place::of(machine)).map_err(|error| format!("cannot open the root: {error}"))?;
     let state = inspect(context.root(), GAME).map_err(|error| format!("inspect: {error}"))?;
     invariant_nothing_left(&state)?;
+    invariant_no_name_of_ours(machine, state.download.is_some())?;
     let before = machine.tree();
     let again = recover(&context).map_err(|error| format!("cannot recover again: {error}"))?;
     if !again.actions.is_empty() || machine.tree() != before {
@@ -80,6 +81,17 @@ fn invariant_nothing_left(state: &RootState) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("I6: left behind: {state:#?}"))
+}
+
+/// I6 by name: also nothing that has lost its marker on the way.
+fn invariant_no_name_of_ours(machine: &SimVfs, resumable: bool) -> Result<(), String> {
+    let tree = machine.tree();
+    let mut ours = tree.keys().filter(|path| path.parent() == Some(&in_root("")));
+    let download = in_root(layout::DOWNLOAD);
+    match ours.find(|path| is_record(path) && !(resumable && **path == download)) {
+        Some(path) => Err(format!("I6: left behind: {}", path.display())),
+        None => Ok(()),
+    }
 }
 
 /// I4: what is not ours is as it was.

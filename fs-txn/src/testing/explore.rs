@@ -8,7 +8,7 @@ use super::games::context;
 use super::place::Place;
 use super::scenarios::Scenario;
 use crate::recover::recover;
-use crate::vfs::sim::{Crash, Fault, SimVfs};
+use crate::vfs::sim::{Call, Crash, SimVfs};
 
 /// The states a scenario goes between.
 pub(super) struct Ends {
@@ -16,7 +16,7 @@ pub(super) struct Ends {
     pub(super) old: View,
     pub(super) new: View,
     /// Calls of an undisturbed run, and whether each changes something.
-    pub(super) calls: Vec<crate::vfs::sim::Call>,
+    pub(super) calls: Vec<Call>,
 }
 
 impl Ends {
@@ -32,8 +32,8 @@ pub(super) struct Thorough {
     pub(super) singles_max: usize,
     /// Recoveries are crashed too at every so many crash points; 0: none.
     pub(super) recovery_every: usize,
-    /// This call is a flush that does nothing: a negative control.
-    pub(super) lie: Option<usize>,
+    /// These flushes do nothing: a negative control.
+    pub(super) lies: Option<fn(&Call) -> bool>,
 }
 
 impl Thorough {
@@ -41,7 +41,7 @@ impl Thorough {
     pub(super) fn usual() -> Self {
         let full = std::env::var("LANSPREAD_CRASH").is_ok_and(|word| word == "full");
         let singles_max = if full { usize::MAX } else { 12 };
-        Self { singles_max, recovery_every: if full { 1 } else { 4 }, lie: None }
+        Self { singles_max, recovery_every: if full { 1 } else { 4 }, lies: None }
     }
 }
 
@@ -113,8 +113,8 @@ impl Explorer<'_> {
     fn crash_after(&mut self, count: usize) -> Result<(), String> {
         let machine = self.ends.start.fork();
         machine.stop_after_changes(Some(count));
-        if let Some(call) = self.thorough.lie {
-            machine.fail_after_calls(call, Fault::Lie);
+        if let Some(lies) = self.thorough.lies {
+            machine.lie_about(lies);
         }
         let finished = (self.scenario.run)(&Place::of(&machine)).is_ok();
         for crash in crashes(&machine, self.thorough.singles_max) {

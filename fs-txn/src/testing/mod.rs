@@ -2,12 +2,14 @@
 //! on the real file system with what others may plant there.
 
 mod check;
+mod controls;
 mod crash;
 mod explore;
 mod fault;
 mod fence;
 mod games;
 mod place;
+mod properties;
 mod real;
 mod recovery_rows;
 mod resume;

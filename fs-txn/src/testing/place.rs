@@ -1,11 +1,15 @@
 //! Where a scenario runs: a file system and the folder that stands for `/` on it, so that the
 //! same operations run on the simulated machine and on the real one.
 
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(unix)]
+use crate::vfs::RealVfs;
 use crate::vfs::sim::SimVfs;
-use crate::vfs::{Dir, FsError, RealVfs, Vfs};
+use crate::vfs::{Dir, FsError, Vfs};
 
 /// A file system and its top.
 pub(super) struct Place {
@@ -20,6 +24,7 @@ impl Place {
     }
 
     /// A folder of the real one.
+    #[cfg(unix)]
     pub(super) fn real(top: &Path) -> Self {
         Self { vfs: Box::new(RealVfs), top: top.to_path_buf() }
     }

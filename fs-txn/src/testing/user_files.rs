@@ -225,3 +225,18 @@ fn an_install_writes_no_path_of_ours() {
     assert_eq!(staging.create_file("twice", None).err().unwrap().code(), "exists");
     staging.abort().unwrap();
 }
+
+/// A file that was begun and not finished cannot be committed; nothing has changed then.
+#[test]
+fn an_unfinished_file_is_not_installed() {
+    let machine = installed();
+    let context = context(&Place::of(&machine)).unwrap();
+    let mut staging = InstallStaging::create(&context, "2", None).unwrap();
+    staging.create_file("whole", None).unwrap().finish().unwrap();
+    drop(staging.create_file("half", None).unwrap());
+    let error = staging.commit().unwrap_err();
+    assert_eq!(error.code(), "incomplete");
+    assert!(error.to_string().contains("half"), "{error}");
+    assert_eq!(machine.read_file(&in_root("local/run.sh")), Some(file_content("run.sh", "1")));
+    assert!(!machine.tree().contains_key(&in_root(layout::LOCAL_INSTALLING)));
+}

@@ -244,29 +244,28 @@ impl StagedFiles {
     /// Makes what this run wrote durable. Files whose bytes may be lost are removed and must be
     /// written again: a flush that failed once is not believed when it later succeeds.
     pub(crate) fn make_written_durable(&self) -> Result<(), TxnFailure> {
-        self.flush(&|durability| durability == Durability::Dirty)
-    }
-
-    /// Makes all staged files durable, whoever wrote them; all must be there.
-    pub(crate) fn make_all_durable(&self) -> Result<(), TxnFailure> {
-        self.flush(&|durability| durability != Durability::Durable)?;
-        // names that an earlier run created may not be durable either
-        let shards = (0..crate::limits::STAGING_SHARDS).map(layout::staged_shard);
-        let shards: Vec<PathBuf> = shards.map(PathBuf::from).collect();
-        Ok(self.dir.sync_batch(&[], &shards)?)
-    }
-
-    fn flush(&self, wanted: &dyn Fn(Durability) -> bool) -> Result<(), TxnFailure> {
-        let files = self.take_unflushed(wanted)?;
+        let files = self.take_unflushed(&|durability| durability == Durability::Dirty)?;
         if files.is_empty() {
             return Ok(());
         }
+        let shards = files.iter().map(|file| layout::staged_file(*file));
+        let shards: Vec<PathBuf> = shards.collect();
+        self.flush(&files, &crate::tree::parents_of(shards.iter().map(PathBuf::as_path)))
+    }
+
+    /// Makes all staged files durable, whoever wrote them, and their names; all must be there.
+    pub(crate) fn make_all_durable(&self) -> Result<(), TxnFailure> {
+        let files = self.take_unflushed(&|durability| durability != Durability::Durable)?;
+        let shards = (0..crate::limits::STAGING_SHARDS).map(layout::staged_shard);
+        self.flush(&files, &shards.map(PathBuf::from).collect::<Vec<_>>())
+    }
+
+    fn flush(&self, files: &[usize], shards: &[PathBuf]) -> Result<(), TxnFailure> {
         let paths: Vec<PathBuf> = files.iter().map(|file| layout::staged_file(*file)).collect();
-        let shards = crate::tree::parents_of(paths.iter().map(PathBuf::as_path));
-        let result = self.dir.sync_batch(&paths, &shards);
+        let result = self.dir.sync_batch(&paths, shards);
         if result.is_err() {
             for file in files {
-                self.distrust(file)?;
+                self.distrust(*file)?;
             }
         }
         Ok(result?)

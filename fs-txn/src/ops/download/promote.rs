@@ -199,7 +199,6 @@ impl<'a> Promote<'a> {
                 self.free_target(&file.path, old.contains(file.path.as_str()))?;
                 self.root().rename_file(&staged, &path)?;
                 self.touch_parent(&path);
-                self.touch_parent(&staged);
             }
             self.txn.progress(Step::Promote, number as u64 + 1, total);
         }

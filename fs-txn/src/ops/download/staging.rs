@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::files::StagedFiles;
 use super::inspect::stored_plan;
 use super::plan::{DownloadPlan, StoredPlan, payload_path, planned_path};
-use crate::atomic::{read_limited, read_limited_at, write_atomic};
+use crate::atomic::{read_limited, read_limited_at, write_atomic, write_new_durable};
 use crate::inspect::RootState;
 use crate::intent::{Operation, Phase, is_odd_file};
 use crate::layout;
@@ -294,8 +294,10 @@ fn create(txn: &Txn, plan: &DownloadPlan, stored: &StoredPlan) -> Result<Arc<dyn
     for shard in 0..crate::limits::STAGING_SHARDS {
         dir.create_dir(Path::new(&layout::staged_shard(shard)))?;
     }
-    write_atomic(&*dir, layout::STAGED_MANIFEST, &plan.manifest_bytes)?;
-    write_plan(&*dir, stored)?;
+    // nobody looks in there before it has its name, so nothing need be atomic yet
+    write_new_durable(&*dir, Path::new(layout::STAGED_MANIFEST), &plan.manifest_bytes)?;
+    write_new_durable(&*dir, Path::new(layout::STAGED_PLAN), &plan_bytes(&*dir, stored)?)?;
+    dir.sync_dir(Path::new(""))?;
     drop(dir);
     txn.root.rename_new(&name, Path::new(layout::DOWNLOAD))?;
     txn.sync_root()?;
@@ -323,10 +325,13 @@ fn reopen(txn: &Txn, state: &RootState, stored: &StoredPlan) -> Result<Arc<dyn D
 }
 
 pub(super) fn write_plan(dir: &dyn Dir, stored: &StoredPlan) -> Result<(), FsError> {
-    let bytes = record::encode(Kind::Plan, stored).map_err(|error| {
+    write_atomic(dir, layout::STAGED_PLAN, &plan_bytes(dir, stored)?)
+}
+
+fn plan_bytes(dir: &dyn Dir, stored: &StoredPlan) -> Result<Vec<u8>, FsError> {
+    record::encode(Kind::Plan, stored).map_err(|error| {
         FsError::new(FsOp::Write, dir.shown_path().join(layout::STAGED_PLAN), error)
-    })?;
-    write_atomic(dir, layout::STAGED_PLAN, &bytes)
+    })
 }
 
 fn read_progress(dir: &dyn Dir) -> Result<Option<Vec<u8>>, FsError> {

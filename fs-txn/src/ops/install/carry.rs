@@ -58,8 +58,8 @@ struct Carry<'a> {
 impl<'a> Carry<'a> {
     fn new(staging: &'a InstallStaging, local: &'a dyn Dir) -> Self {
         let version = layout::kept_version_dir(staging.intent.from_version.as_deref());
-        let files = staging.written();
-        let shipped = files.iter().map(|file| file.path.split('/').collect());
+        let written = staging.written.lock();
+        let shipped = written.files.iter().map(|file| file.path.split('/').collect());
         Self {
             staging: &*staging.dir,
             local,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::list::{InstalledFile, InstalledList};
-use super::writer::FileWriter;
+use super::writer::{FileWriter, Written};
 use crate::atomic::create_dirs;
 use crate::inspect::Local;
 use crate::intent::{Intent, Operation, Phase};
@@ -25,7 +25,7 @@ pub struct InstallStaging {
     pub(super) txn: Txn,
     pub(super) dir: Arc<dyn Dir>,
     pub(super) intent: Intent,
-    pub(super) written: Arc<Mutex<Vec<InstalledFile>>>,
+    pub(super) written: Written,
     pub(super) dirs: BTreeSet<PathBuf>,
 }
 
@@ -57,7 +57,7 @@ impl InstallStaging {
             txn.enter(Step::StagingCreate)?;
             txn.at(Step::StagingCreate, create(&txn, version, manifest_id))
         })?;
-        let written = Arc::new(Mutex::new(Vec::new()));
+        let written = Written::default();
         Ok(Self { txn, dir, intent, written, dirs: BTreeSet::new() })
     }
 
@@ -70,7 +70,7 @@ impl InstallStaging {
     /// Bytes in finished files so far.
     #[must_use]
     pub fn bytes_written(&self) -> u64 {
-        self.written().iter().map(|file| file.size).sum()
+        self.written.lock().files.iter().map(|file| file.size).sum()
     }
 
     /// Creates a directory and what is missing above it.
@@ -91,7 +91,8 @@ impl InstallStaging {
             Ok(self.dir.create_new(&system_path)?)
         });
         let file = self.txn.at(Step::StagingWrite, created)?;
-        let written = Arc::clone(&self.written);
+        self.written.lock().open.insert(path.to_owned());
+        let written = self.written.clone();
         Ok(FileWriter::new(self.txn.clone(), file, path.to_owned(), executable, written))
     }
 
@@ -126,7 +127,7 @@ impl InstallStaging {
         }
         let modified_ns = found.modified_ns;
         let file = InstalledFile { path: text.to_owned(), size, modified_ns, hash };
-        self.written().push(file);
+        self.written.lock().files.push(file);
         Ok(())
     }
 
@@ -151,8 +152,9 @@ impl InstallStaging {
     fn make_durable(&mut self) -> Result<(), TxnError> {
         let txn = self.txn.clone();
         txn.enter(Step::FilesDurable)?;
+        txn.at(Step::FilesDurable, self.check_finished())?;
         let list = InstalledList {
-            files: self.written().clone(),
+            files: self.written.lock().files.clone(),
             dirs: self.dirs.iter().map(|dir| payload_text(dir)).collect(),
         };
         let files: Vec<PathBuf> = list.by_path().into_keys().collect();
@@ -179,8 +181,11 @@ impl InstallStaging {
         Ok(())
     }
 
-    pub(super) fn written(&self) -> MutexGuard<'_, Vec<InstalledFile>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    fn check_finished(&self) -> Result<(), TxnFailure> {
+        match self.written.lock().open.first() {
+            Some(path) => Err(TxnFailure::Incomplete { path: path.clone() }),
+            None => Ok(()),
+        }
     }
 }
 

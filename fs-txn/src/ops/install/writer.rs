@@ -1,6 +1,7 @@
 //! One file of an install while it is being written.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::list::InstalledFile;
 use crate::ops::context::Txn;
@@ -9,14 +10,32 @@ use crate::ops::magic::{MAGIC_LEN, is_executable};
 use crate::ops::step::Step;
 use crate::vfs::File;
 
-/// Writes one file from its first byte to its last. [`FileWriter::finish`] is needed: a file that
-/// was not finished is not part of the install.
+/// What has been written so far; shared by the staging and its writers.
+#[derive(Clone, Default)]
+pub(super) struct Written(Arc<Mutex<WrittenFiles>>);
+
+#[derive(Default)]
+pub(super) struct WrittenFiles {
+    /// Finished files.
+    pub(super) files: Vec<InstalledFile>,
+    /// Paths of files that are begun and not finished.
+    pub(super) open: BTreeSet<String>,
+}
+
+impl Written {
+    pub(super) fn lock(&self) -> MutexGuard<'_, WrittenFiles> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes one file from its first byte to its last. [`FileWriter::finish`] is needed: an install
+/// with a file that was not finished cannot be committed.
 pub struct FileWriter {
     pub(super) txn: Txn,
     pub(super) file: Box<dyn File>,
     pub(super) path: String,
     pub(super) executable: Option<bool>,
-    pub(super) written: Arc<Mutex<Vec<InstalledFile>>>,
+    pub(super) written: Written,
     offset: u64,
     hasher: blake3::Hasher,
     first_bytes: Vec<u8>,
@@ -28,7 +47,7 @@ impl FileWriter {
         file: Box<dyn File>,
         path: String,
         executable: Option<bool>,
-        written: Arc<Mutex<Vec<InstalledFile>>>,
+        written: Written,
     ) -> Self {
         let (hasher, first_bytes) = (blake3::Hasher::new(), Vec::with_capacity(MAGIC_LEN));
         Self { txn, file, path, executable, written, offset: 0, hasher, first_bytes }
@@ -73,7 +92,9 @@ impl FileWriter {
             modified_ns: found.modified_ns,
             hash: Some(self.hasher.finalize().to_hex().to_string()),
         };
-        self.written.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+        let mut written = self.written.lock();
+        written.open.remove(&file.path);
+        written.files.push(file);
         Ok(())
     }
 }

@@ -234,8 +234,9 @@ impl Dir for RealDir {
 
     fn try_lock(&self, path: &Path) -> Result<Option<Box<dyn HeldLock>>, FsError> {
         let full = self.resolve(FsOp::Lock, path)?;
-        let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false);
-        let file = file.open(&full).map_err(|error| FsError::new(FsOp::Lock, &full, error))?;
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(&full).map_err(|error| FsError::new(FsOp::Lock, &full, error))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(RealLock(file)))),
             Err(fs::TryLockError::WouldBlock) => Ok(None),

@@ -16,7 +16,7 @@ pub(super) struct SimFile {
 }
 
 /// The code of the system for a full disk.
-const NO_SPACE: i32 = 28;
+const NO_SPACE: i32 = if cfg!(windows) { 112 } else { 28 };
 
 impl SimFile {
     fn len(machine: &Machine, inode: Inode) -> usize {

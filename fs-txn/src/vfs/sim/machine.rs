@@ -2,8 +2,10 @@
 //! Counts calls, fails them on demand, and stops dead after a given number of changes.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::super::{FsError, FsOp, Refusal};
 use super::world::{Change, Inode, Thing, World};
@@ -16,8 +18,6 @@ pub enum Fault {
     Errno(i32),
     /// A write writes its first half, then fails with this code; other calls as [`Fault::Errno`].
     HalfThenErrno(i32),
-    /// A flush says it is done and has done nothing: what a program would be without that flush.
-    Lie,
 }
 
 /// A call as recorded.
@@ -40,6 +40,16 @@ pub struct Meddler {
     pub times: usize,
 }
 
+/// Which flushes say they are done and do nothing.
+#[derive(Clone)]
+pub(super) struct Lies(pub(super) Arc<dyn Fn(&Call) -> bool + Send + Sync>);
+
+impl fmt::Debug for Lies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lies")
+    }
+}
+
 /// Everything about one machine.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
@@ -56,6 +66,7 @@ pub(super) struct Machine {
     pub(super) capacity: Option<u64>,
     pub(super) locked: BTreeSet<Inode>,
     pub(super) links_refused: bool,
+    pub(super) lies: Option<Lies>,
     pub(super) meddler: Option<Meddler>,
     meddled: usize,
     clock: i64,
@@ -75,6 +86,7 @@ impl Machine {
             capacity: None,
             locked: BTreeSet::new(),
             links_refused: false,
+            lies: None,
             meddler: None,
             meddled: 0,
             clock: 1_700_000_000_000_000_000,
@@ -86,7 +98,6 @@ impl Machine {
         match self.enter(op, path, false)? {
             None => Ok(()),
             Some(Fault::Errno(code) | Fault::HalfThenErrno(code)) => Err(errno(op, path, code)),
-            Some(Fault::Lie) => Ok(()),
         }
     }
 
@@ -152,8 +163,8 @@ impl Machine {
     /// Makes everything about `inode` durable.
     pub(super) fn flush(&mut self, op: FsOp, path: &Path, inode: Inode) -> Result<(), FsError> {
         match self.enter(op, path, true)? {
+            None if self.is_lie() => {}
             None => self.persist(inode),
-            Some(Fault::Lie) => {}
             Some(Fault::Errno(code) | Fault::HalfThenErrno(code)) => {
                 // what could not be written is dropped and called clean: asking again "succeeds".
                 // Names are kept in a journal that does not forget them.
@@ -163,6 +174,12 @@ impl Machine {
             }
         }
         Ok(())
+    }
+
+    /// Whether the last call entered is a flush that does nothing.
+    fn is_lie(&self) -> bool {
+        let call = self.calls.last();
+        call.is_some_and(|call| self.lies.as_ref().is_some_and(|lies| (lies.0)(call)))
     }
 
     fn persist(&mut self, inode: Inode) {

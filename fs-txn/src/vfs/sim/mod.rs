@@ -30,7 +30,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 pub use machine::{Call, Fault, Meddler};
@@ -130,6 +130,11 @@ impl SimVfs {
         lock(&self.machine).links_refused = refused;
     }
 
+    /// Lets flushes say they are done and do nothing: what a program would be without them.
+    pub fn lie_about(&self, lies: impl Fn(&Call) -> bool + Send + Sync + 'static) {
+        lock(&self.machine).lies = Some(machine::Lies(Arc::new(lies)));
+    }
+
     /// Lets another program write a file while ours looks at it.
     pub fn meddle(&self, meddler: Option<Meddler>) {
         lock(&self.machine).meddler = meddler;
@@ -220,7 +225,11 @@ impl SimVfs {
     pub fn plant(&self, path: &Path, node: Node) {
         let mut machine = lock(&self.machine);
         let mut dir = ROOT;
-        let names: Vec<_> = path.iter().filter(|name| *name != "/").collect();
+        let names: Vec<_> = path
+            .components()
+            .filter(|component| matches!(component, Component::Normal(_)))
+            .map(Component::as_os_str)
+            .collect();
         let Some((last, parents)) = names.split_last() else { return };
         for name in parents {
             let found = machine.seen.entries(dir).ok().and_then(|names| names.get(*name).copied());
