@@ -1,6 +1,6 @@
 //! The `PeerConnection` actor: one peer's session: control stream, requests, uploads.
 //!
-//! * Owns: one authenticated connection, the [`session::Session`] that decides about it, and the
+//! * Owns: one authenticated connection, the `session::Session` that decides about it, and the
 //!   tasks
 //!   that move its bytes: the reader and the writer of the control stream, the uploads.
 //! * Receives: our library and orders from `Peers`; what its tasks read and wrote.
@@ -69,10 +69,10 @@ use crate::{
 pub enum PeerConnectionMsg {
     /// From `Peers`: our library is this now. Only the latest counts.
     Announce(Announced),
-    /// From `Peers`: make sure that the peer lives. Answered with [`SessionReport::Alive`], or not.
+    /// From `Peers`: make sure that the peer lives. Answered with `SessionReport::Alive`, or not.
     Probe,
     /// From `Peers`: close the connection with this code and text. Answered with
-    /// [`SessionReport::Ended`].
+    /// `SessionReport::Ended`.
     Close {
         /// The reason as a code.
         code: CloseCode,

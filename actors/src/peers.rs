@@ -1,6 +1,6 @@
 //! The `Peers` actor: who is there and what they hold; supervisor of the connections.
 //!
-//! * Owns: the [`roster::Roster`] that decides whom to dial and which connection to keep, one
+//! * Owns: the `roster::Roster` that decides whom to dial and which connection to keep, one
 //!   `PeerConnection` per link, and the table of connected peers. Sole writer of that table.
 //! * Receives: sightings, incoming connections, dials by hand; reports of its connections; our
 //!   library.

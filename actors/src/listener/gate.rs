@@ -1,7 +1,7 @@
 //! Who may come in: what is done with one incoming attempt before anything is known about its sender
 //! (T21, T22).
 //!
-//! [`Gate`] decides and counts (pure); [`SharedGate`] hands out [`Admission`]s that count themselves
+//! `Gate` decides and counts (pure); [`SharedGate`] hands out [`Admission`]s that count themselves
 //! down when they are dropped. Must never let an attempt cost more than the answer it gets.
 
 use std::{

@@ -2,7 +2,7 @@
 //!
 //! A [`Dir`] is a directory *handle*. Every path given to it is relative, consists of plain names,
 //! and is resolved below the handle without following a link and without crossing a mount point.
-//! [`RealVfs`] is the production one; the simulated one ([`sim`]) can lose power after each call.
+//! [`RealVfs`] is the production one; the simulated one (`sim`) can lose power after each call.
 //! Nothing here knows what a game is.
 
 use std::any::Any;
