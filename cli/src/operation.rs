@@ -69,7 +69,10 @@ impl Watch {
             | Event::VerifyFailed { .. } => Sight::Failed,
             event => match (reached_by(event), self.goal) {
                 (Some(reached), goal) if reached == goal => Sight::Done,
-                (Some(Goal::Installed), Goal::DownloadedAndInstalled) => Sight::Done,
+                // Over an older install it is an update.
+                (Some(Goal::Installed | Goal::Updated), Goal::DownloadedAndInstalled) => {
+                    Sight::Done
+                }
                 _ => Sight::Step,
             },
         }
@@ -253,6 +256,8 @@ mod tests {
         let both = watch(Goal::DownloadedAndInstalled);
         assert_eq!(both.see(&downloaded(quake())), Sight::Step);
         assert_eq!(both.see(&installed), Sight::Done);
+        let over_an_older_one = Event::UpdateFinished { game: quake(), version: None };
+        assert_eq!(both.see(&over_an_older_one), Sight::Done);
     }
 
     #[test]

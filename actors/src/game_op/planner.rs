@@ -355,16 +355,6 @@ impl Planner {
         &self.expelled
     }
 
-    /// Whom a request that still runs was sent to.
-    pub fn peer_of(&self, request: RequestId) -> Option<PeerId> {
-        self.requests.get(&request).map(|request| request.peer)
-    }
-
-    /// Bytes asked for and not yet here.
-    pub fn in_flight_bytes(&self) -> u64 {
-        self.in_flight_bytes
-    }
-
     fn arrived(&mut self, chunk: u32, request: Option<RequestId>) -> Delivery {
         let mut delivery = Delivery { fresh: self.wanted.remove(chunk), cancel: Vec::new() };
         self.free.remove(&self.layout, chunk);
