@@ -1,8 +1,9 @@
-//! One big file between two processes on loopback, beside a plain copy of the same file in the same run.
+//! One big file between two processes on loopback, beside a plain copy of the same file in the same
+//! run: `cargo build --release && cargo bench -p lanspread-tests --bench transfer -- [MiB] [rounds]`.
 //!
-//! `cargo build --release && cargo bench -p lanspread-tests --bench transfer -- [MiB] [rounds]`.
-//! Prints one line per round and a table of medians. The transfer includes hashing, verification, writing and the durable commit;
-//! the copy is `cp` followed by `sync`. Absolute figures drift on a shared machine: quote ratios.
+//! Prints one line per round and a table of medians. The transfer includes hashing, verification,
+//! writing and the durable commit; the copy is `cp` followed by `sync`. Absolute figures drift on a
+//! shared machine: quote ratios.
 
 use std::{
     fs,
